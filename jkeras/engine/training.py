@@ -1,0 +1,571 @@
+"""`compile`, `fit`, `evaluate`, `predict`: the thin shell between what Keras users pass and the pure steps of `train`.
+
+The layers' variables own the weights. A method that computes gathers them into a `TrainState`, runs compiled steps,
+and puts the results back by reference whenever the host regains control.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from jkeras import callbacks as cbks
+from jkeras import config, optimizers, random
+from jkeras.data import arrays, feeding
+from jkeras.engine.training_utils import resolve_compile
+from jkeras.graph.topology import Network
+from jkeras.train import parallel
+from jkeras.train.loop import RESIDENT_BYTES, Runner
+from jkeras.train.objective import Objective
+from jkeras.train.state import TrainState, means, merge, split
+from jkeras.train.step import Steps
+
+__all__ = ["Trainable"]
+
+
+def _in_precision(method):
+    """Run `method` with 64-bit types enabled if the model has any."""
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        with config.precision(self._dtypes()):
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _scalars(values) -> list:
+    return [float(value) for value in jax.device_get(list(values))]
+
+
+def _unpack(values):
+    return values[0] if len(values) == 1 else values
+
+
+class Trainable(Network):
+    """A network that can be compiled, trained, evaluated and asked for predictions."""
+
+    optimizer = None
+    stop_training = False
+    history = None
+    _spec = None
+    _predictor = None
+
+    # ----------------------------------------------------------------------------------------------------- compile
+
+    def compile(
+        self,
+        optimizer,
+        loss=None,
+        metrics=None,
+        loss_weights=None,
+        sample_weight_mode=None,
+        weighted_metrics=None,
+        target_tensors=None,
+        devices=None,
+    ):
+        """Say how the model is to be trained.
+
+        Arguments:
+            optimizer: a name, an object of `jkeras.optimizers`, or any optax transformation.
+            loss: a name, a function (y_true, y_pred), or a list or dict (by output name) of them; None for outputs
+                whose loss is added in the model.
+            metrics, weighted_metrics: a list, or a dict by output name, of names, functions and metric objects; to the
+                latter sample weights apply.
+            loss_weights: a list or dict of factors for the outputs' losses.
+            sample_weight_mode: None or 'temporal' (weights of shape (batch, time)), or a list or dict of these.
+            target_tensors: not available; targets are passed to `fit`.
+            devices: a number of devices, or a list of them, over which each batch is split; None for one.
+
+        Raises:
+            ValueError, TypeError: for unknown names, lists of the wrong length, devices that are not there.
+        """
+        if target_tensors is not None:
+            raise ValueError("compile: target_tensors are not supported; pass the targets to fit, or use a generator.")
+        self.optimizer = optimizers.get(optimizer)
+        self.loss, self.metrics, self.loss_weights = loss, metrics or [], loss_weights
+        self.sample_weight_mode, self.weighted_metrics = sample_weight_mode, weighted_metrics
+        self._device_list = parallel.resolve(devices)
+        self._compile_arguments = (loss, loss_weights, metrics, weighted_metrics, sample_weight_mode)
+        if self.built:
+            self._finish_compile()
+
+    def _finish_compile(self):
+        """Resolve the arguments of `compile` against the graph, and fix which weights are trained."""
+        self._spec = resolve_compile(self, *self._compile_arguments)
+        if not self._spec.targets and not self._has_own_losses():
+            raise ValueError("The model cannot be compiled because it has no loss to optimize.")
+        self._collected = list(self.trainable_weights)
+        trained = set(self._collected)
+        params, state = self.variables()
+        places = _places(params)
+        kept = {path for path, variable in _places(state).items() if variable in self._frozen_state()}
+        self._steps = Steps(
+            self,
+            self._spec.objective,
+            self.optimizer,
+            is_trainable=lambda path: places[path] in trained,
+            keeps_state=lambda path: path in kept,
+        )
+        trainable, frozen = split(params, self._steps.is_trainable)
+        self._variables = {"params": trainable, "frozen": frozen, "state": state}
+        leaves = jax.tree.leaves(trainable)
+        self.optimizer.order = [leaves.index(variable) for variable in self._collected if variable in leaves]
+        self._runner = Runner(self._steps, None if self.stateful else self._device_list)
+        self._step_number = 0
+        self._run_key = None
+
+    @property
+    def metrics_names(self) -> list:
+        """The names of what `evaluate` and `train_on_batch` return, in order."""
+        return list(self._compiled().metrics_names)
+
+    def _compiled(self):
+        if self._spec is None:
+            raise RuntimeError(
+                "You must compile a model before training/testing. Use `model.compile(optimizer, loss)`."
+            )
+        return self._spec
+
+    def _has_own_losses(self):
+        return bool(self._added_losses or self.losses)
+
+    @property
+    def losses(self) -> list:
+        """What the layers add to the loss: the scalars of weight regularizers now, and `add_loss` symbols."""
+        weights = jax.tree.map(lambda variable: variable.value, self.variables()[0])
+        return self.regularization(weights) + list(self._added_losses)
+
+    def _frozen_state(self) -> set:
+        """The state variables of layers that are frozen (and not stateful): Keras 2.2.4 does not update those."""
+        found: set = set()
+
+        def walk(layer, frozen):
+            frozen = frozen or not layer.trainable
+            if frozen and not layer.stateful:
+                found.update(layer._non_trainable_weights + layer._unsaved_state)
+            for part in layer.sublayers().values():
+                walk(part, frozen)
+
+        walk(self, False)
+        return found
+
+    def _dtypes(self):
+        if "_dtype_set" not in self.__dict__:
+            leaves = jax.tree.leaves(self.variables())
+            self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs]}
+        return self._dtype_set
+
+    # ------------------------------------------------------------------------------------------- weights <-> state
+
+    def _gather(self, key) -> TrainState:
+        """The variables' current values as a TrainState."""
+        if len(self.trainable_weights) != len(self._collected):
+            import warnings
+
+            warnings.warn(
+                "Discrepancy between trainable weights and collected trainable weights, did you set `model.trainable` "
+                "without calling `model.compile` after?",
+                stacklevel=3,
+            )
+        trees = {name: jax.tree.map(lambda v: v.device_value(), tree) for name, tree in self._variables.items()}
+        opt_state = self.optimizer.state
+        if opt_state is None:
+            opt_state = self.optimizer.init(trees["params"])
+        return TrainState(
+            step=np.int32(self._step_number),
+            opt_state=self.optimizer.with_hyperparameters(opt_state),
+            key=key,
+            metrics=self._steps.no_metrics(),
+            **trees,
+        )
+
+    def _publish(self, train_state):
+        """Put the results back: each variable refers to its new value."""
+        current = parallel.one_copy(
+            {"params": train_state.params, "frozen": train_state.frozen, "state": train_state.state}
+        )
+        for name, tree in self._variables.items():
+            for variable, value in zip(jax.tree.leaves(tree), jax.tree.leaves(current[name]), strict=True):
+                variable._value = value
+        self.optimizer.state = train_state.opt_state
+        self._step_number = train_state.step
+        self._published = (train_state, current)
+
+    def _absorb(self, train_state):
+        """The TrainState after user code ran: weights and hyperparameters that it set are taken over."""
+        published, current = self._published
+        if published is not train_state:
+            return train_state
+        changes = {}
+        for name, tree in self._variables.items():
+            variables, treedef = jax.tree.flatten(tree)
+            values = jax.tree.leaves(current[name])
+            if any(variable._value is not value for variable, value in zip(variables, values, strict=True)):
+                changes[name] = jax.tree.unflatten(treedef, [variable.device_value() for variable in variables])
+        opt_state = self.optimizer.state if self.optimizer.state is not None else train_state.opt_state
+        return train_state.replace(opt_state=self.optimizer.with_hyperparameters(opt_state), **changes)
+
+    # ---------------------------------------------------------------------------------------------------- user data
+
+    def _standardize_inputs(self, x):
+        shapes = [symbol.shape for symbol in self.inputs]
+        dtypes = [symbol.dtype for symbol in self.inputs]
+        return arrays.standardize_inputs(x, self.input_names, shapes, dtypes, "input")
+
+    def _standardize(self, x, y, sample_weight=None, class_weight=None):
+        """Checked (inputs, targets, weights), lists of arrays."""
+        spec = self._compiled()
+        outputs = [self.outputs[place] for place in spec.targets]
+        names = [self.output_names[place] for place in spec.targets]
+        inputs = self._standardize_inputs(x)
+        targets = arrays.standardize_targets(
+            y,
+            names,
+            [symbol.shape for symbol in outputs],
+            [symbol.dtype for symbol in outputs],
+            [spec.loss_functions[place] for place in spec.targets],
+        )
+        weights = arrays.standardize_weights(sample_weight, class_weight, names, spec.modes, targets)
+        arrays.check_lengths(inputs, targets, weights)
+        self._check_batch_size(inputs)
+        return inputs, targets, weights
+
+    def _check_batch_size(self, inputs, batch_size=None):
+        size = self.inputs[0].shape[0]
+        if self.stateful and size is not None and batch_size is None and len(inputs[0]) % size:
+            raise ValueError(
+                "In a stateful network, you should only pass inputs with a number of samples that can be divided by "
+                f"the batch size ({size}). Found: {len(inputs[0])} samples."
+            )
+
+    def _validation(self, data, validation_split, validation_data):
+        """(training data, validation data or None) from what `fit` was given."""
+        if validation_data is not None:
+            if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3):
+                raise ValueError(
+                    "When passing validation_data, it must contain 2 (x_val, y_val) or 3 (x_val, y_val, "
+                    f"val_sample_weights) items, however it contains {_length(validation_data)} items"
+                )
+            return data, self._standardize(*validation_data)
+        if validation_split:
+            return arrays.split_validation(data, validation_split)
+        return data, None
+
+    # --------------------------------------------------------------------------------------------------------- fit
+
+    @_in_precision
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose=1,
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        *,
+        key=None,
+        **kwargs,
+    ):
+        """Train on arrays.
+
+        Arguments:
+            x, y: the inputs and targets: an array, or a list or dict (by name) of arrays, examples along axis 0.
+            batch_size: examples per step, 32 unless given.
+            epochs, initial_epoch: train from epoch `initial_epoch` up to (not with) `epochs`.
+            verbose: 0 silent, 1 a progress bar, 2 a line per epoch.
+            callbacks: a list of `jkeras.callbacks.Callback`.
+            validation_split: the share of the data, from its end, that is held out; or
+            validation_data: (x, y) or (x, y, sample_weights).
+            shuffle: True, False, or 'batch' (the order of batches only).
+            class_weight: dict class -> factor. sample_weight: (n,) or, in temporal mode, (n, time).
+            steps_per_epoch, validation_steps: for generators; see `fit_generator`.
+            key: a JAX key that determines the shuffling and every random draw of the run. Without one, draws come
+                from the process's keys (see `jkeras.random.seed`), and, unless those are seeded, the order of the
+                examples from numpy's global generator, as in Keras. `history.key` repeats the run.
+
+        Returns:
+            A `History`; `history.history` maps each logged name to its values per epoch.
+
+        Raises:
+            RuntimeError: if the model was not compiled.
+            ValueError: for data that does not fit, naming what was given and what was expected.
+        """
+        batch_size = _legacy_epochs(kwargs, batch_size)
+        epochs = kwargs.get("nb_epoch", epochs)
+        self._compiled()
+        if x is None or steps_per_epoch is not None or validation_steps is not None:
+            raise ValueError(
+                "fit trains on arrays: x and y are needed, and steps_per_epoch/validation_steps do not apply. For "
+                "generators use fit_generator."
+            )
+        run = random.as_run(key)
+        batch_size = 32 if batch_size is None else int(batch_size)
+        data = self._standardize(x, y, sample_weight, class_weight)
+        data, validation = self._validation(data, validation_split, validation_data)
+        source = feeding.Arrays(data, batch_size, run.order(shuffle, batch_size), RESIDENT_BYTES)
+        held_out = None if validation is None else feeding.Arrays(validation, batch_size, None, RESIDENT_BYTES)
+        return self._fit(source, held_out, run, epochs, initial_epoch, verbose, callbacks, validation)
+
+    def _fit(self, source, held_out, run, epochs, initial_epoch, verbose, callbacks, validation):
+        callback_list = self._callbacks(source, held_out, run, epochs, verbose, callbacks, validation)
+        train_state = self._gather(run.key)
+        self.stop_training = False
+        hooks = _Hooks(self, callback_list) if callback_list.needs_batches else None
+        try:
+            self._publish(train_state)
+            callback_list.on_train_begin()
+            train_state = self._absorb(train_state)
+            for epoch in range(initial_epoch, epochs):
+                self.reset_metrics()
+                callback_list.on_epoch_begin(epoch)
+                train_state = self._absorb(train_state).replace(metrics=self._steps.no_metrics())
+                train_state = self._train_epoch(train_state, source, epoch, hooks, callback_list)
+                logs = dict(zip(self._log_names(), _scalars(self._logged(train_state.metrics)), strict=True))
+                if held_out is not None and not (hooks and hooks.stop):
+                    train_state, results = self._test_epoch(train_state, held_out)
+                    logs |= {f"val_{name}": value for name, value in zip(self._log_names(), results, strict=True)}
+                self._publish(train_state)
+                callback_list.on_epoch_end(epoch, logs)
+                train_state = self._absorb(train_state)
+                self._runner.latest = ("train", train_state)
+                if self.stop_training:
+                    break
+            self._publish(train_state)
+            callback_list.on_train_end()
+        finally:
+            self._restore(train_state)
+        return self.history
+
+    def _train_epoch(self, train_state, source, epoch, hooks, callback_list):
+        progress = None if hooks else lambda seen, report: callback_list.on_progress(seen, self._named(report))
+        order = source.order(epoch)
+        if source.resident:
+            return self._runner.epoch(
+                "train", train_state, (), source.placed(), order, source.batch_size, hooks=hooks, on_progress=progress
+            )
+        for number, batch in enumerate(source.batches(order)):
+            size = len(jax.tree.leaves(batch)[0])
+            if hooks:
+                train_state = hooks.begin(number, size, train_state)
+            train_state, logs, report = self._runner.batch("train", train_state, (), batch)
+            if hooks:
+                train_state = hooks.end(number, size, train_state, logs)
+                if hooks.stop:
+                    break
+            else:
+                progress(min((number + 1) * source.batch_size, source.examples), report)
+        return train_state
+
+    def _test_epoch(self, train_state, source):
+        """The TrainState after a pass over `source` (states of stateful layers may change), and what was measured."""
+        carry = (train_state.state, self._steps.no_metrics())
+        params = merge(train_state.params, train_state.frozen)
+        carry = self._run_test(carry, params, source)
+        return train_state.replace(state=carry[0]), _scalars(self._logged(carry[1]))
+
+    def _run_test(self, carry, params, source, on_progress=None):
+        if source.resident:
+            return self._runner.epoch(
+                "test", carry, params, source.placed(), source.order(0), source.batch_size, on_progress=on_progress
+            )
+        for batch in source.batches(source.order(0)):
+            carry, _, _ = self._runner.batch("test", carry, params, batch)
+        return carry
+
+    def _restore(self, train_state):
+        """Whatever happened, the variables hold living arrays afterwards."""
+        kind, carry = self._runner.latest or ("train", train_state)
+        if kind == "test":
+            carry = train_state.replace(state=carry[0])
+        self._runner.latest = None
+        self._publish(carry)
+
+    def _callbacks(self, source, held_out, run, epochs, verbose, callbacks, validation):
+        self.history = cbks.History()
+        self.history.key = run
+        own = [cbks.ProgbarLogger(stateful_metrics=list(self._spec.metrics_names[1:]))] if verbose else []
+        callback_list = cbks.CallbackList([*own, *(callbacks or []), self.history])
+        callback_list.set_model(self)
+        names = self._log_names()
+        callback_list.set_params(
+            {
+                "batch_size": source.batch_size,
+                "epochs": epochs,
+                "steps": None,
+                "samples": source.examples,
+                "verbose": verbose,
+                "do_validation": held_out is not None,
+                "metrics": names + ([f"val_{name}" for name in names] if held_out is not None else []),
+            }
+        )
+        for callback in callback_list.callbacks:
+            callback.validation_data = None if validation is None else [a for part in validation for a in part]
+        return callback_list
+
+    def reset_metrics(self):
+        """Start stateful metric objects anew."""
+        for metric in self._spec.stateful_metrics.values():
+            metric.reset_states()
+
+    def _log_names(self):
+        return self._spec.metrics_names
+
+    def _logged(self, metrics):
+        return list(self._named(means(metrics)).values())
+
+    def _named(self, report):
+        return {name: report[name] for name in self._log_names()}
+
+    # --------------------------------------------------------------------------------------------------- one batch
+
+    def _one_batch_key(self):
+        if self._run_key is None:
+            self._run_key = random.next_key().folded()
+        return self._run_key
+
+    @_in_precision
+    def train_on_batch(self, x, y, sample_weight=None, class_weight=None):
+        """One step of training on one batch; returns the loss, or [loss, metrics...] of the batch before the step."""
+        data = self._standardize(x, y, sample_weight, class_weight)
+        train_state, logs, _ = self._runner.batch("train", self._gather(self._one_batch_key()), (), data)
+        self._publish(train_state)
+        return _unpack(_scalars(self._named(logs).values()))
+
+    @_in_precision
+    def test_on_batch(self, x, y, sample_weight=None):
+        """The loss, or [loss, metrics...], of one batch."""
+        data = self._standardize(x, y, sample_weight)
+        train_state = self._gather(self._one_batch_key())
+        params = merge(train_state.params, train_state.frozen)
+        carry, logs, _ = self._runner.batch("test", (train_state.state, self._steps.no_metrics()), params, data)
+        self._publish(train_state.replace(state=carry[0]))
+        return _unpack(_scalars(self._named(logs).values()))
+
+    @_in_precision
+    def evaluate(self, x=None, y=None, batch_size=None, verbose=1, sample_weight=None, steps=None):
+        """The loss, or [loss, metrics...], over all examples, `batch_size` (32) at a time; names in `metrics_names`."""
+        self._compiled()
+        if x is None or steps is not None:
+            raise ValueError("evaluate works on arrays: x and y are needed, and steps does not apply.")
+        data = self._standardize(x, y, sample_weight)
+        source = feeding.Arrays(data, 32 if batch_size is None else int(batch_size), None, RESIDENT_BYTES)
+        train_state = self._gather(self._one_batch_key())
+        params = merge(train_state.params, train_state.frozen)
+        progress = cbks.Progbar(source.examples) if verbose == 1 else None
+        told = None if progress is None else lambda seen, report: progress.update(seen)
+        carry = self._run_test((train_state.state, self._steps.no_metrics()), params, source, told)
+        self._publish(train_state.replace(state=carry[0]))
+        return _unpack(_scalars(self._logged(carry[1])))
+
+    # ------------------------------------------------------------------------------------------------- predictions
+
+    def _prediction(self):
+        """The runner of predictions and the current (params, state); needs no compile."""
+        if self._predictor is None:
+            runner = Runner(Steps(self, Objective([]), None), getattr(self, "_device_list", None))
+            self._predictor = (runner, *(jax.tree.flatten(tree) for tree in self.variables()))
+        runner, *flat = self._predictor
+        params, state = (
+            jax.tree.unflatten(treedef, [variable.device_value() for variable in variables])
+            for variables, treedef in flat
+        )
+        return runner, params, state
+
+    def _keep_state(self, state):
+        if self.stateful:
+            for variable, value in zip(self._predictor[2][0], jax.tree.leaves(state), strict=True):
+                variable._value = value
+
+    @_in_precision
+    def predict(self, x, batch_size=None, verbose=0, steps=None):
+        """The outputs for all examples of x, `batch_size` (32) at a time: numpy arrays, a list if there are several."""
+        if steps is not None:
+            raise ValueError("predict works on arrays: steps does not apply. For generators use predict_generator.")
+        inputs = self._standardize_inputs(x)
+        self._check_batch_size(inputs)
+        examples, size = len(inputs[0]), 32 if batch_size is None else int(batch_size)
+        runner, params, state = self._prediction()
+        progress = cbks.Progbar(examples) if verbose == 1 else None
+        results, waiting = None, []
+
+        def store(start, outputs):
+            nonlocal results
+            parts = [np.asarray(output) for output in outputs]
+            if results is None:
+                results = [np.empty((examples, *part.shape[1:]), part.dtype) for part in parts]
+            for result, part in zip(results, parts, strict=True):
+                result[start : start + len(part)] = part
+            if progress:
+                progress.update(min(start + size, examples))
+
+        for start, stop in arrays.batch_slices(examples, size):
+            outputs, state = runner.predict(params, state, arrays.slice_rows(inputs, start, stop))
+            waiting.append((start, outputs))
+            if len(waiting) > 2:
+                store(*waiting.pop(0))
+        for start, outputs in waiting:
+            store(start, outputs)
+        self._keep_state(state)
+        return _unpack(results)
+
+    @_in_precision
+    def predict_on_batch(self, x):
+        """The outputs for one batch: a numpy array, a list if there are several."""
+        runner, params, state = self._prediction()
+        outputs, state = runner.predict(params, state, self._standardize_inputs(x))
+        self._keep_state(state)
+        return _unpack([np.asarray(output) for output in outputs])
+
+
+class _Hooks:
+    """Callbacks with batch hooks, honoured exactly: before and after every step."""
+
+    def __init__(self, model, callback_list):
+        self.model, self.callback_list = model, callback_list
+        self.stop = False
+
+    def begin(self, number, size, train_state):
+        self.model._publish(train_state)
+        self.callback_list.on_batch_begin(number, {"batch": number, "size": size})
+        return self.model._absorb(train_state)
+
+    def end(self, number, size, train_state, logs):
+        self.model._publish(train_state)
+        named = self.model._named(logs)
+        values = dict(zip(named, _scalars(named.values()), strict=True))
+        self.callback_list.on_batch_end(number, {"batch": number, "size": size} | values)
+        self.stop = self.model.stop_training
+        return self.model._absorb(train_state)
+
+
+def _places(tree, path=()) -> dict:
+    """path -> leaf, of nested dicts."""
+    found = {}
+    for name, part in tree.items():
+        found |= _places(part, (*path, name)) if isinstance(part, dict) else {(*path, name): part}
+    return found
+
+
+def _length(value):
+    return len(value) if hasattr(value, "__len__") else 1
+
+
+def _legacy_epochs(kwargs, batch_size):
+    """Check the arguments that `fit` does not know; Keras 1's `nb_epoch` is accepted with its warning."""
+    import warnings
+
+    unknown = set(kwargs) - {"nb_epoch"}
+    if unknown:
+        raise TypeError(f"fit() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    if "nb_epoch" in kwargs:
+        warnings.warn("The `nb_epoch` argument in `fit` has been renamed `epochs`.", stacklevel=4)
+    return batch_size

@@ -1,0 +1,150 @@
+"""What the arguments of `compile` mean: losses, loss weights, metrics and sample-weight modes, output by output."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+
+from jkeras import losses, metrics
+from jkeras.train.objective import Objective, Output
+
+__all__ = ["CompileSpec", "resolve_compile"]
+
+
+@dataclasses.dataclass
+class CompileSpec:
+    """The resolved arguments of `compile`.
+
+    Attributes:
+        objective: the pure function of outputs and targets.
+        loss_functions: one per output, None for outputs without a loss.
+        targets: the positions of the outputs that have one, and so a target.
+        modes: their sample-weight modes, 'temporal' or None.
+        metrics_names: 'loss' and the names of what is logged beside it, in Keras's order.
+        stateful_metrics: name -> metric object that keeps a running state.
+    """
+
+    objective: Objective
+    loss_functions: list
+    targets: list
+    modes: list
+    metrics_names: list
+    stateful_metrics: dict
+
+
+def _per_output(value, names, argument, default):
+    """One entry per output from a dict by output name, a list, or one value for all."""
+    if isinstance(value, dict):
+        unknown = [name for name in value if name not in names]
+        if unknown:
+            raise ValueError(
+                f'Unknown entry in {argument} dictionary: "{unknown[0]}". Only expected the following keys: {names}'
+            )
+        return [value.get(name, default) for name in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(names):
+            raise ValueError(
+                f"When passing a list as {argument}, it should have one entry per model output. The model has "
+                f"{len(names)} outputs ({', '.join(names)}), but you passed {argument}={value}"
+            )
+        return list(value)
+    return [value] * len(names)
+
+
+def _loss_functions(loss, names):
+    if isinstance(loss, dict):
+        for name in names:
+            if name not in loss and all(key in names for key in loss):
+                warnings.warn(
+                    f'Output "{name}" missing from loss dictionary. We assume this was done on purpose, and we will '
+                    f'not be expecting any data to be passed to "{name}" during training.',
+                    stacklevel=4,
+                )
+    return [losses.get(entry) if entry is not None else None for entry in _per_output(loss, names, "loss", None)]
+
+
+def _loss_weights(loss_weights, names):
+    if loss_weights is None:
+        return [1.0] * len(names)
+    if not isinstance(loss_weights, (list, tuple, dict)):
+        raise TypeError(f"Could not interpret loss_weights argument: {loss_weights} - expected a list or a dict.")
+    return _per_output(loss_weights, names, "loss_weights", 1.0)
+
+
+def _metric_lists(specification, names):
+    """The metrics of each output: one list for all, or by output name."""
+    if not specification:
+        return [[] for _ in names]
+    if isinstance(specification, dict):
+        found = _per_output(specification, names, "metrics", [])
+        return [list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in found]
+    if isinstance(specification, (list, tuple)):
+        return [list(specification) for _ in names]
+    raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {specification}")
+
+
+_BY_LOSS = {
+    "acc": (metrics.binary_accuracy, metrics.sparse_categorical_accuracy, metrics.categorical_accuracy),
+    "ce": (losses.binary_crossentropy, losses.sparse_categorical_crossentropy, losses.categorical_crossentropy),
+}
+
+
+def _metric(metric, loss, shape):
+    """(name, function) of a metric; 'accuracy' and 'crossentropy' depend on the output's loss and shape, as in
+    Keras."""
+    short = {"accuracy": "acc", "acc": "acc", "crossentropy": "ce", "ce": "ce"}.get(
+        metric if isinstance(metric, str) else None
+    )
+    if short:
+        binary, sparse, categorical = _BY_LOSS[short]
+        if shape[-1] == 1 or loss is losses.binary_crossentropy:
+            return short, binary
+        return short, sparse if loss is losses.sparse_categorical_crossentropy else categorical
+    function = metrics.get(metric)
+    if not callable(function):
+        raise ValueError(f"compile: a metric must be a name, a function (y_true, y_pred) or an object; got {metric!r}.")
+    return getattr(function, "name", None) or getattr(function, "__name__", type(function).__name__), function
+
+
+def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sample_weight_mode) -> CompileSpec:
+    """The meaning of the arguments of `model.compile`.
+
+    Raises:
+        ValueError, TypeError: for unknown names in dicts, lists of the wrong length, unknown losses and metrics.
+    """
+    names = model.output_names
+    shapes = [symbol.shape for symbol in model.outputs]
+    functions = _loss_functions(loss, names)
+    weights = _loss_weights(loss_weights, names)
+    modes = _per_output(sample_weight_mode, names, "sample_weight_mode", None)
+    if isinstance(sample_weight_mode, dict):
+        for name, function in zip(names, functions, strict=True):
+            if function is not None and name not in sample_weight_mode:
+                raise ValueError(f'Output "{name}" missing from sample_weight_modes dictionary')
+    several = len(names) > 1
+    logged = ["loss"] + [f"{n}_loss" for n, f in zip(names, functions, strict=True) if f is not None and several]
+    plain, weighted = _metric_lists(metric_spec, names), _metric_lists(weighted_spec, names)
+    outputs, stateful = [], {}
+    for place, name in enumerate(names):
+        found = []
+        if functions[place] is not None:
+            for metric, use_weights in [(m, False) for m in plain[place]] + [(m, True) for m in weighted[place]]:
+                base, function = _metric(metric, functions[place], shapes[place])
+                base = ("weighted_" if use_weights else "") + base
+                base = f"{name}_{base}" if several else base
+                unique = next(n for n in (base, *(f"{base}_{i}" for i in range(1, 99))) if n not in logged)
+                logged.append(unique)
+                found.append((unique, function, use_weights))
+                if getattr(function, "stateful", False):
+                    stateful[unique] = function
+        outputs.append(
+            Output(
+                name,
+                functions[place],
+                f"{name}_loss" if several else None,
+                float(np.asarray(weights[place])),
+                tuple(found),
+            )
+        )
+    targets = [place for place, function in enumerate(functions) if function is not None]
+    return CompileSpec(Objective(outputs), functions, targets, [modes[p] for p in targets], logged, stateful)

@@ -1,0 +1,266 @@
+"""How layers are connected: the node of a layer's call on symbols, and what a layer tells of its calls."""
+
+import jax
+
+from jkeras.graph.infer import infer
+from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
+
+__all__ = ["LayerNode", "NodeAccess"]
+
+
+def _unpack(values):
+    return values[0] if len(values) == 1 else values
+
+
+def mask_list(mask, count: int) -> list:
+    """One mask (or None) per output."""
+    if isinstance(mask, (list, tuple)):
+        return list(mask)
+    return [mask] + [None] * (count - 1)
+
+
+class LayerNode(Node):
+    """The call of a layer on symbols.
+
+    Attributes:
+        layer: who was called.
+        inputs: the symbols it was called on; `arguments`: the keyword arguments of the call.
+        result: the symbol, or list of symbols, of its outputs; `outputs`: the same as a list.
+        masks: the symbols of the outputs' masks, None where an output has none.
+    """
+
+    def __init__(self, layer, inputs, arguments):
+        self.layer, self.call_inputs, self.arguments = layer, list(inputs), dict(arguments)
+        in_masks = [symbol._keras_mask for symbol in inputs]
+        self.inputs = symbols_in([self.call_inputs, in_masks, self.arguments])
+        self.input_masks = in_masks
+        outputs, masks = self._infer()
+        several = isinstance(outputs, (list, tuple))
+        outputs = list(outputs) if several else [outputs]
+        shapes = self._stated_shapes(len(outputs))
+        index = len(layer._inbound_nodes)
+        stem = layer.name if index == 0 else f"{layer.name}_{index}"
+        self.outputs, self.masks = [], []
+        for place, (spec, mask) in enumerate(zip(outputs, mask_list(masks, len(outputs)), strict=True)):
+            shape = spec.shape if shapes is None else shapes[place]
+            symbol = SymbolicTensor(shape, spec.dtype, f"{stem}/output_{place}:0", self)
+            symbol._keras_history = (layer, index, place)
+            if mask is not None:
+                symbol._keras_mask = SymbolicTensor(mask.shape, mask.dtype, f"{stem}/mask_{place}:0", self)
+            self.outputs.append(symbol)
+            self.masks.append(symbol._keras_mask)
+        self.result = self.outputs if several else self.outputs[0]
+        self._register()
+
+    @classmethod
+    def of_input(cls, layer, symbol):
+        """The node of an input layer: nobody was called, the symbol is there."""
+        node = cls.__new__(cls)
+        node.layer, node.call_inputs, node.arguments, node.inputs, node.input_masks = layer, [], {}, [], []
+        node.outputs, node.masks, node.result = [symbol], [None], symbol
+        symbol._keras_history = (layer, 0, 0)
+        layer._inbound_nodes.append(node)
+        return node
+
+    @classmethod
+    def of_network(cls, network):
+        """The node of a network's own inputs and outputs, its call number 0."""
+        node = cls.__new__(cls)
+        node.layer, node.call_inputs, node.arguments, node.inputs = network, network.inputs, {}, network.inputs
+        node.input_masks = [symbol._keras_mask for symbol in network.inputs]
+        node.outputs, node.result = network.outputs, _unpack(network.outputs)
+        node.masks = [symbol._keras_mask for symbol in network.outputs]
+        network._inbound_nodes.append(node)
+        return node
+
+    def _register(self):
+        self.layer._inbound_nodes.append(self)
+        for symbol in self.call_inputs:
+            history = getattr(symbol, "_keras_history", None)
+            if history is not None:
+                history[0]._outbound_nodes.append(self)
+
+    def _infer(self):
+        """The specs of outputs and masks, by an abstract run of the layer."""
+        flat, treedef = jax.tree.flatten(self.layer.variables())
+
+        def run(*arrays):
+            values = dict(zip(self.inputs, arrays, strict=False))
+            params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
+            call = self._run(values.__getitem__, params, state, key=None, training=False)
+            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
+
+        try:
+            return infer(run, [*self.inputs, *flat])
+        except Exception as error:
+            shapes = _unpack([symbol.shape for symbol in self.call_inputs])
+            where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
+            if isinstance(error, (TypeError, ValueError)) and "apply" in vars(type(self.layer)):
+                raise type(error)(f"{where}: {error}") from error
+            error.add_note(where)
+            raise
+
+    def _stated_shapes(self, count):
+        """The output shapes that the layer's own `compute_output_shape` states; None if it has none."""
+        method = type(self.layer).compute_output_shape
+        if method.__module__.startswith(__name__.partition(".")[0] + "."):
+            return None
+        shape = self.layer.compute_output_shape(_unpack([symbol.shape for symbol in self.call_inputs]))
+        several = isinstance(shape, list) and shape and isinstance(shape[0], (list, tuple))
+        shapes = [tuple(s) for s in shape] if several else [tuple(shape)]
+        if len(shapes) != count:
+            raise ValueError(
+                f"Layer {self.layer.name}: compute_output_shape states {len(shapes)} outputs, call returns {count}."
+            )
+        return shapes
+
+    def _run(self, value, params, state, *, key, training):
+        arguments = map_symbols(value, self.arguments)
+        stated = arguments.pop("training", None)
+        training = training if stated is None else bool(stated)
+        masks = [None if mask is None else value(mask) for mask in self.input_masks]
+        mask = arguments.pop("mask", None)
+        if mask is None:
+            mask = _unpack(masks)
+        inputs = _unpack([value(symbol) for symbol in self.call_inputs])
+        return self.layer.run(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+
+    def evaluate(self, execution):
+        """Run the layer in `execution`: values of its outputs and masks, its next state, its losses."""
+        key, params, state = execution.enter(self.layer)
+        call = self._run(execution.value, params, state, key=key, training=execution.training)
+        execution.leave(self.layer, call.state, call.losses)
+        outputs = list(call.outputs) if isinstance(call.outputs, (list, tuple)) else [call.outputs]
+        for symbol, value in zip(self.outputs, outputs, strict=True):
+            execution.values[symbol] = value
+        for symbol, mask in zip(self.masks, mask_list(call.mask, len(outputs)), strict=True):
+            if symbol is not None:
+                execution.values[symbol] = mask
+
+    # What Keras calls these things.
+    @property
+    def outbound_layer(self):
+        return self.layer
+
+    @property
+    def input_tensors(self):
+        return self.call_inputs or self.outputs
+
+    @property
+    def output_tensors(self):
+        return self.outputs
+
+    @property
+    def input_shapes(self):
+        return [symbol.shape for symbol in self.input_tensors]
+
+    @property
+    def output_shapes(self):
+        return [symbol.shape for symbol in self.outputs]
+
+    @property
+    def output_masks(self):
+        return self.masks
+
+    @property
+    def inbound_layers(self):
+        return [symbol._keras_history[0] for symbol in self.call_inputs]
+
+    @property
+    def node_indices(self):
+        return [symbol._keras_history[1] for symbol in self.call_inputs]
+
+    @property
+    def tensor_indices(self):
+        return [symbol._keras_history[2] for symbol in self.call_inputs]
+
+
+class NodeAccess:
+    """What a layer tells of its calls, in Keras's terms: `input`, `output_shape`, `get_output_at`, ..."""
+
+    _inbound_nodes: list
+    name: str
+
+    def _node_value(self, index: int, attribute: str, what: str):
+        if not self._inbound_nodes:
+            raise RuntimeError(f"The layer has never been called and thus has no defined {what}.")
+        if not -len(self._inbound_nodes) <= index < len(self._inbound_nodes):
+            raise ValueError(
+                f"Asked to get {what} at node {index}, but the layer has only {len(self._inbound_nodes)} inbound nodes."
+            )
+        return _unpack(getattr(self._inbound_nodes[index], attribute))
+
+    def get_input_at(self, node_index: int):
+        """The input symbol(s) of the layer's call number `node_index`."""
+        return self._node_value(node_index, "input_tensors", "input")
+
+    def get_output_at(self, node_index: int):
+        """The output symbol(s) of the layer's call number `node_index`."""
+        return self._node_value(node_index, "outputs", "output")
+
+    def get_input_shape_at(self, node_index: int):
+        """The input shape(s) of the layer's call number `node_index`."""
+        return self._node_value(node_index, "input_shapes", "input shape")
+
+    def get_output_shape_at(self, node_index: int):
+        """The output shape(s) of the layer's call number `node_index`."""
+        return self._node_value(node_index, "output_shapes", "output shape")
+
+    def get_input_mask_at(self, node_index: int):
+        """The input mask(s) of the layer's call number `node_index`."""
+        return self._node_value(node_index, "input_masks", "input mask")
+
+    def get_output_mask_at(self, node_index: int):
+        """The output mask(s) of the layer's call number `node_index`."""
+        return self._node_value(node_index, "masks", "output mask")
+
+    def _only(self, attribute: str, what: str, alternative: str):
+        if len(self._inbound_nodes) > 1:
+            raise AttributeError(
+                f'Layer {self.name} has multiple inbound nodes, hence the notion of "layer {what}" is ill-defined. '
+                f"Use `{alternative}(node_index)` instead."
+            )
+        if not self._inbound_nodes:
+            raise AttributeError(f"Layer {self.name} is not connected, no {what} to return.")
+        return _unpack(getattr(self._inbound_nodes[0], attribute))
+
+    @property
+    def input(self):
+        """The input symbol(s), of a layer that was called once."""
+        return self._only("input_tensors", "input", "get_input_at")
+
+    @property
+    def output(self):
+        """The output symbol(s), of a layer that was called once."""
+        return self._only("outputs", "output", "get_output_at")
+
+    @property
+    def input_mask(self):
+        """The input mask(s), of a layer that was called once."""
+        return self._only("input_masks", "input mask", "get_input_mask_at")
+
+    @property
+    def output_mask(self):
+        """The output mask(s), of a layer that was called once."""
+        return self._only("masks", "output mask", "get_output_mask_at")
+
+    def _only_shape(self, attribute: str, what: str, alternative: str):
+        if not self._inbound_nodes:
+            raise AttributeError(f"The layer has never been called and thus has no defined {what}.")
+        shapes = [getattr(node, attribute) for node in self._inbound_nodes]
+        if any(shape != shapes[0] for shape in shapes):
+            raise AttributeError(
+                f'The layer "{self.name}" has multiple inbound nodes, with different {what}s. Hence the notion of '
+                f'"{what}" is ill-defined for the layer. Use `{alternative}(node_index)` instead.'
+            )
+        return _unpack(shapes[0])
+
+    @property
+    def input_shape(self):
+        """The input shape(s), if the same in every call."""
+        return self._only_shape("input_shapes", "input shape", "get_input_shape_at")
+
+    @property
+    def output_shape(self):
+        """The output shape(s), if the same in every call."""
+        return self._only_shape("output_shapes", "output shape", "get_output_shape_at")

@@ -1,0 +1,201 @@
+"""A set of symbols becomes a pure function. Only this file walks a graph.
+
+`nodes_between` finds the calls that lead to some symbols, `Execution` runs them on values, `gradients` makes the
+symbols of derivatives. Models, `K.function` and added losses are all made of these.
+"""
+
+import collections
+
+import jax
+import jax.numpy as jnp
+
+from jkeras import random
+from jkeras.graph.tensor import Node, SymbolicTensor, Variable, unique_name
+
+__all__ = ["Execution", "gradients", "layers_of", "nodes_between", "variables_of"]
+
+
+def nodes_between(inputs, outputs) -> list:
+    """The nodes needed to compute `outputs` from `inputs`, each after those it depends on.
+
+    Raises:
+        ValueError: if an output depends on an input that is not among `inputs`.
+    """
+    given = set(inputs)
+    order, done, in_progress = [], set(), set()
+    stack = [(symbol, None) for symbol in reversed(list(outputs))]
+    while stack:
+        symbol, finished = stack.pop()
+        if finished is not None:
+            in_progress.discard(finished)
+            done.add(finished)
+            order.append(finished)
+            continue
+        node = symbol.node
+        if symbol in given or node in done or isinstance(symbol, Variable):
+            continue
+        if node is None:
+            if getattr(symbol, "is_learning_phase", False):
+                continue
+            raise ValueError(
+                f"Graph disconnected: cannot obtain value for tensor {symbol!r}: it is an input that is not among the "
+                f"given ones ({', '.join(str(s.name) for s in inputs) or 'none'})."
+            )
+        if node in in_progress:
+            raise ValueError(f"The graph has a cycle at {symbol!r}.")
+        in_progress.add(node)
+        stack.append((symbol, node))
+        stack.extend((previous, None) for previous in reversed(node.inputs))
+    return order
+
+
+def layers_of(nodes) -> list:
+    """The layers called by `nodes`, each once, in order."""
+    found = []
+    for node in nodes:
+        found += [node.layer] if node.layer is not None else layers_of(node.path) if hasattr(node, "path") else []
+    return list(dict.fromkeys(found))
+
+
+def variables_of(nodes, symbols=()) -> list:
+    """The variables that `nodes` and `symbols` read themselves (not as weights of a layer that is called)."""
+    found = [symbol for symbol in symbols if isinstance(symbol, Variable)]
+    for node in nodes:
+        found += [symbol for symbol in node.inputs if isinstance(symbol, Variable)]
+        if isinstance(node, GradientNode):
+            found += variables_of(node.path, [node.of])
+    return list(dict.fromkeys(found))
+
+
+class Execution:
+    """One run of nodes on values.
+
+    Arguments:
+        values: symbol -> value, of the inputs; holds all values afterwards.
+        weights: layer -> (params, state).
+        key: the run's key or None; training: a Python bool.
+        positions: layer -> its position in the model, which is its part in the key's path.
+
+    Attributes:
+        state: layer -> next state.
+        losses: the scalars that the layers' calls added.
+    """
+
+    def __init__(self, values, weights, *, key=None, training=False, positions=None):
+        self.values = dict(values)
+        self.weights = weights
+        self.key = None if key is None else random.as_key(key)
+        self.training = training
+        self.positions = positions
+        self.state: dict = {}
+        self.losses: list = []
+        self._calls: collections.Counter = collections.Counter()
+
+    def value(self, symbol):
+        """The value of `symbol`: given, computed, or of a variable its current one."""
+        if symbol in self.values:
+            return self.values[symbol]
+        if isinstance(symbol, Variable):
+            return symbol.value
+        if getattr(symbol, "is_learning_phase", False):
+            return self.training
+        raise KeyError(symbol.name)
+
+    def enter(self, layer):
+        """The key, params and state for the next call of `layer`."""
+        params, state = self.weights[layer]
+        call = self._calls[layer]
+        self._calls[layer] += 1
+        key = self.key
+        if key is not None:
+            place = layer.name if self.positions is None else self.positions[layer]
+            key = key.fold(place, call)
+        return key, params, self.state.get(layer, state)
+
+    def leave(self, layer, state, losses):
+        """Take what a call of `layer` left: its next state and its losses."""
+        self.state[layer] = state
+        self.losses.extend(losses)
+
+    def run(self, nodes):
+        """Evaluate `nodes` in order; returns self."""
+        for node in nodes:
+            if not all(symbol in self.values for symbol in node.outputs):
+                node.evaluate(self)
+        return self
+
+
+class GradientNode(Node):
+    """The derivatives of a symbol with respect to others (inputs, intermediate symbols, variables)."""
+
+    def __init__(self, of, wrt):
+        self.of, self.wrt = of, list(wrt)
+        self.path = nodes_between(self.wrt + _placeholders(of), [of])
+        reached = {symbol for node in self.path for symbol in node.inputs} | {of}
+        reached |= {v for layer in layers_of(self.path) for v in jax.tree.leaves(layer.variables())}
+        for symbol in self.wrt:
+            if symbol not in reached:
+                raise ValueError(f"gradients: {of!r} does not depend on {symbol!r}.")
+        produced = {symbol for node in self.path for symbol in node.outputs}
+        needed = [symbol for node in self.path for symbol in node.inputs if symbol not in produced]
+        self.inputs = list(dict.fromkeys([s for s in self.wrt if not isinstance(s, Variable)] + needed))
+        self.outputs = [SymbolicTensor(s.shape, s.dtype, unique_name("gradient"), self) for s in self.wrt]
+        self.result = self.outputs
+
+    def evaluate(self, execution):
+        """Differentiate a fresh run of the path from `wrt` to `of`."""
+
+        def total(wrt_values):
+            given = dict(zip(self.wrt, wrt_values, strict=True))
+            values = {symbol: execution.value(symbol) for symbol in self.inputs} | given
+            weights = {layer: _with_values(layer, execution.weights[layer], given) for layer in layers_of(self.path)}
+            inner = Execution(
+                values, weights, key=execution.key, training=execution.training, positions=execution.positions
+            )
+            return jnp.sum(inner.run(self.path).value(self.of))
+
+        derivatives = jax.grad(total)([jnp.asarray(execution_value(execution, symbol)) for symbol in self.wrt])
+        for symbol, value in zip(self.outputs, derivatives, strict=True):
+            execution.values[symbol] = value
+
+
+def execution_value(execution, symbol):
+    """The value of `symbol`, also where it is a weight of one of the layers that run."""
+    if isinstance(symbol, Variable) and symbol not in execution.values:
+        for layer, weights in execution.weights.items():
+            variables = jax.tree.leaves(layer.variables())
+            for variable, value in zip(variables, jax.tree.leaves(weights), strict=True):
+                if variable is symbol:
+                    return value
+    return execution.value(symbol)
+
+
+def _with_values(layer, weights, given):
+    """The layer's (params, state) with the variables in `given` replaced."""
+    variables, treedef = jax.tree.flatten(layer.variables())
+    values = jax.tree.leaves(weights)
+    return jax.tree.unflatten(treedef, [given.get(v, value) for v, value in zip(variables, values, strict=True)])
+
+
+def _placeholders(symbol) -> list:
+    """The inputs (symbols that nobody makes) that `symbol` depends on."""
+    found, seen, stack = [], set(), [symbol]
+    while stack:
+        current = stack.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if current.node is not None:
+            stack.extend(current.node.inputs)
+        elif not isinstance(current, Variable):
+            found.append(current)
+    return found
+
+
+def gradients(of, wrt) -> list:
+    """The symbols of the derivatives of the sum of `of` with respect to each symbol of `wrt`.
+
+    Raises:
+        ValueError: if `of` does not depend on one of them.
+    """
+    return GradientNode(of, wrt).outputs

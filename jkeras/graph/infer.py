@@ -1,0 +1,65 @@
+"""Shapes are inferred, not written twice: an abstract run of the function itself, unknown sizes as symbols."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.export
+import jax.numpy as jnp
+
+__all__ = ["Spec", "infer"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """The shape (None where unknown) and type of a value."""
+
+    shape: tuple
+    dtype: str
+
+
+@functools.cache
+def _unknown_sizes() -> tuple:
+    """One symbolic size per axis. Unknown sizes on the same axis of several inputs are taken to be equal."""
+    return jax.export.symbolic_shape(", ".join(f"size{axis}" for axis in range(12)))
+
+
+# Sizes to try where a function branches on an unknown size: a result size that differs between the two is unknown too.
+_PROBES = (
+    (2,) + (36,) * 11,
+    (3,) + (48,) * 11,
+)
+
+
+def _structs(values, sizes):
+    """The inputs' shapes with unknown sizes filled in; anything but a symbol, spec or array stays as it is."""
+    return [
+        jax.ShapeDtypeStruct(
+            tuple(sizes[axis] if size is None else size for axis, size in enumerate(value.shape)),
+            jnp.dtype(value.dtype),
+        )
+        for value in values
+    ]
+
+
+def _spec(struct) -> Spec:
+    return Spec(tuple(size if isinstance(size, int) else None for size in struct.shape), str(struct.dtype))
+
+
+def infer(function, inputs):
+    """What `function(*arrays)` returns for arrays like `inputs` (each with `.shape`, None where unknown, and `.dtype`).
+
+    Returns:
+        The function's result with a `Spec` in place of each array.
+    """
+    if all(size is not None for value in inputs for size in value.shape):
+        return jax.tree.map(_spec, jax.eval_shape(function, *_structs(inputs, ())))
+    try:
+        return jax.tree.map(_spec, jax.eval_shape(function, *_structs(inputs, _unknown_sizes())))
+    except Exception:  # A branch on an unknown size fails in as many ways as there are functions: try real sizes.
+        first, second = (jax.eval_shape(function, *_structs(inputs, sizes)) for sizes in _PROBES)
+    return jax.tree.map(
+        lambda a, b: Spec(tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)), str(a.dtype)),
+        first,
+        second,
+    )

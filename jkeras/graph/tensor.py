@@ -1,0 +1,247 @@
+"""Symbols: `SymbolicTensor` (a value that does not exist yet), `Variable` (one with a current value), and `Node` (a
+call)."""
+
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras.graph.infer import infer
+from jkeras.graph.scope import current_scope
+from jkeras.lift import Symbol, lift
+
+__all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name"]
+
+
+# ------------------------------------------------------------------------------------------------------------ names
+
+_counters: dict[str, int] = {}
+
+
+def unique_name(prefix: str, *, zero_based: bool = False) -> str:
+    """`prefix_1`, `prefix_2`, ... as Keras numbers layers."""
+    _counters[prefix] = number = _counters.get(prefix, 0) + 1
+    return f"{prefix}_{number - 1 if zero_based else number}"
+
+
+def unique_number(prefix: str) -> int:
+    """The next number of `prefix`: 1, 2, ..."""
+    _counters[prefix] = _counters.get(prefix, 0) + 1
+    return _counters[prefix]
+
+
+def reset_names() -> None:
+    """Start the numbering of layers anew."""
+    _counters.clear()
+
+
+# ------------------------------------------------------------------------------------------------ nests of symbols
+
+
+def is_symbol(value) -> bool:
+    return isinstance(value, SymbolicTensor)
+
+
+def map_symbols(function, nest):
+    """`nest` (lists, tuples and dicts of anything) with `function` applied to each symbol in it."""
+    if isinstance(nest, SymbolicTensor):
+        return function(nest)
+    if isinstance(nest, (list, tuple)) and not hasattr(nest, "_fields"):
+        return type(nest)(map_symbols(function, value) for value in nest)
+    if isinstance(nest, dict):
+        return {key: map_symbols(function, value) for key, value in nest.items()}
+    return nest
+
+
+def symbols_in(nest) -> list:
+    """The symbols in `nest`, in order."""
+    found: list = []
+    map_symbols(found.append, nest)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- symbols
+
+
+class SymbolicTensor(Symbol):
+    """A value that does not exist yet: an input, or an output of a call on other symbols.
+
+    Attributes:
+        shape: the sizes, None where unknown.
+        dtype: the name of the type, as 'float32'.
+        name: its name.
+        node: the call that makes it, or None for an input.
+        _keras_history: (layer, node index, tensor index) if a layer made it.
+    """
+
+    def __init__(self, shape, dtype, name=None, node=None):
+        self.shape = tuple(None if size is None else int(size) for size in shape)
+        self.dtype = str(jnp.dtype(dtype))
+        self.name = name or unique_name("tensor")
+        self.node = node
+        self._keras_mask = None
+
+    @property
+    def _keras_shape(self):
+        return self.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def get_shape(self):
+        """The shape, as `shape`."""
+        return self.shape
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r} shape={self.shape} dtype={self.dtype}>"
+
+    def __lift__(self, function, args, kwargs):
+        """Remember a call as a node; inside traced code compute it, if all its symbols have values there."""
+        symbols = symbols_in([args, kwargs])
+        if current_scope() is not None and all(isinstance(symbol, Variable) for symbol in symbols):
+            args, kwargs = map_symbols(lambda variable: variable.value, [args, kwargs])
+            return function(*args, **kwargs)
+        return Node(function, args, kwargs).result
+
+    def __bool__(self):
+        raise TypeError(
+            f"{self!r} has no value yet, so it is neither true nor false. Inside a model use K.switch or jax.numpy.where."
+        )
+
+    def __len__(self):
+        if not self.shape or self.shape[0] is None:
+            raise TypeError(f"{self!r} has no known length.")
+        return self.shape[0]
+
+    def __iter__(self):
+        if not self.shape or self.shape[0] is None:
+            raise TypeError(f"{self!r} cannot be iterated over: its first size is not known.")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            f"{self!r} is a symbol without a value: numpy and jax.numpy functions cannot take it. "
+            "Wrap the computation in a Lambda layer, or use jkeras.backend functions."
+        )
+
+    def __jax_array__(self):
+        self.__array__()
+
+
+def _operator(name, function, *, reflected=False):
+    def method(self, other):
+        return lifted(other, self) if reflected else lifted(self, other)
+
+    lifted = lift(function)
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The symbol of {function.__name__} of the two, elementwise with broadcasting."
+    setattr(SymbolicTensor, name, method)
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    _operator(f"__{_name}__", getattr(operator, _name))
+    _operator(f"__r{_name}__", getattr(operator, _name), reflected=True)
+for _name in ("lt", "le", "gt", "ge", "and_", "or_"):
+    _operator(f"__{_name.rstrip('_')}__", getattr(operator, _name))
+for _name in ("neg", "abs", "invert"):
+    setattr(SymbolicTensor, f"__{_name}__", lift(getattr(operator, _name)))
+SymbolicTensor.__getitem__ = lift(lambda tensor, index: tensor[index])
+
+
+class Variable(SymbolicTensor):
+    """A symbol with a current value: a weight of a layer, or a `K.variable`.
+
+    Arguments:
+        shape, dtype, name: as of any symbol; all sizes known.
+        value: its value (an array), or None.
+        draw: `draw(key) -> array`, its initial value. Called when the value is first asked for, so that values which
+            are loaded or discarded are never drawn.
+        trainable: whether training changes it.
+        regularizer, constraint: what training adds to the loss for it, and applies to it after each update.
+        key: the key of its initial value where it is drawn outside of a model's `init`.
+
+    Attributes:
+        value: the current array; inside traced code, the traced array bound to it there.
+    """
+
+    def __init__(
+        self, shape, dtype, name, *, value=None, draw=None, trainable=True, regularizer=None, constraint=None, key=None
+    ):
+        super().__init__(shape, dtype, name)
+        self.draw = draw
+        self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self._value = value
+        self._key = key
+
+    @property
+    def value(self):
+        scope = current_scope()
+        if scope is not None:
+            bound = scope.lookup(self)
+            if bound is not None:
+                return bound
+        if self._value is None:
+            self._value = self.draw(self._key)
+        return self._value
+
+    @value.setter
+    def value(self, value):
+        if tuple(value.shape) != self.shape:
+            raise ValueError(f"{self.name} has shape {self.shape}; a value of shape {tuple(value.shape)} was given.")
+        self._value = value
+
+    def device_value(self):
+        """The current value as a JAX array, placed on the device once and kept there."""
+        if not isinstance(self._value, jax.Array):
+            self._value = jnp.asarray(self.value)
+        return self._value
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the current value on the host."""
+        return np.array(self.value)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.value, dtype=dtype)
+
+    def __jax_array__(self):
+        return jnp.asarray(self.value)
+
+
+# ------------------------------------------------------------------------------------------------------------ nodes
+
+
+class Node:
+    """A remembered call of a function of arrays on symbols. (`graph.layer.LayerNode` is the call of a layer.)
+
+    Attributes:
+        inputs: the symbols among its arguments, in order.
+        result: the symbol, or the nest of symbols, of what it returns.
+        outputs: the symbols in `result`, in order.
+    """
+
+    layer = None
+
+    def __init__(self, function, args, kwargs):
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.inputs = symbols_in([args, kwargs])
+        name = getattr(function, "__name__", "function").strip("_<>")
+        structure = infer(self._call, self.inputs)
+        self.result = jax.tree.map(
+            lambda spec: SymbolicTensor(spec.shape, spec.dtype, unique_name(name), self), structure
+        )
+        self.outputs = jax.tree.leaves(self.result, is_leaf=is_symbol)
+
+    def _call(self, *values):
+        remaining = iter(values)
+        args, kwargs = map_symbols(lambda symbol: next(remaining), [self.args, self.kwargs])
+        return self.function(*args, **kwargs)
+
+    def evaluate(self, execution):
+        """Compute the outputs in `execution` (see `graph.function`)."""
+        result = self._call(*(execution.value(symbol) for symbol in self.inputs))
+        for symbol, value in zip(self.outputs, jax.tree.leaves(result), strict=True):
+            execution.values[symbol] = value

@@ -1,0 +1,238 @@
+"""`Model` and `Sequential`: Keras's way of writing models, a thin shell around the pure core."""
+
+from jkeras.engine import saving
+from jkeras.engine.saving import load_model, model_from_config, model_from_json, model_from_yaml, save_model
+from jkeras.engine.training import Trainable
+from jkeras.graph import describe
+from jkeras.graph.layer import Layer
+from jkeras.graph.topology import Input, InputLayer, Network
+from jkeras.utils.layer_utils import print_summary
+
+__all__ = [
+    "Input",
+    "InputLayer",
+    "Layer",
+    "Model",
+    "Sequential",
+    "load_model",
+    "model_from_config",
+    "model_from_json",
+    "model_from_yaml",
+    "save_model",
+]
+
+
+class Model(Trainable):
+    """A model: a graph of layer calls from inputs to outputs, which can be trained.
+
+    It is also a layer (call it on symbols), and a pure pair: `model.init(key)`, `model.apply(params, state, x)`.
+
+    Arguments:
+        inputs, outputs: symbols, or lists of symbols.
+        name: its name.
+
+    Raises:
+        ValueError: if an output cannot be computed from the inputs, or two layers have the same name.
+
+    Example:
+        >>> x = Input(shape=(4,))
+        >>> model = Model(x, Dense(2)(x))
+        >>> model.output_shape
+        (None, 2)
+    """
+
+    def __init__(self, inputs, outputs, name=None):
+        super().__init__(inputs, outputs, name=name)
+
+    def get_config(self):
+        """The graph as nested dicts: layers, their calls, inputs and outputs."""
+        return describe.graph_config(self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """A new model, with new weights, from a config as `get_config` gives."""
+        return describe.graph_from_config(cls, config, custom_objects)
+
+    def summary(self, line_length=None, positions=None, print_fn=None):
+        """Print the layers, their output shapes, numbers of parameters and connections.
+
+        Arguments:
+            line_length: the width of a line.
+            positions: where the columns end, as shares of the width or absolute.
+            print_fn: called with each line; `print` unless given.
+        """
+        if not self.built:
+            raise ValueError(
+                "This model has not yet been built. Build the model first by calling build() or calling fit() with "
+                "some data. Or specify input_shape or batch_input_shape in the first layer for automatic build."
+            )
+        print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
+
+    def save(self, filepath, overwrite=True, include_optimizer=True):
+        """Save graph, weights, compile arguments and optimizer state in one HDF5 file, completely or not at all."""
+        save_model(self, filepath, overwrite=overwrite, include_optimizer=include_optimizer)
+
+    def save_weights(self, filepath, overwrite=True):
+        """Save the weights in one HDF5 file, completely or not at all."""
+        saving.save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath, by_name=False, skip_mismatch=False, reshape=False):
+        """Load weights from an HDF5 file, by the order of the layers or `by_name`.
+
+        Arguments:
+            skip_mismatch: with `by_name`, leave out layers whose weights do not fit, with a warning.
+            reshape: reshape arrays that have the right number of entries.
+
+        Raises:
+            ValueError: if the weights do not fit; then nothing is changed.
+        """
+        saving.load_weights(self, filepath, by_name=by_name, skip_mismatch=skip_mismatch, reshape=reshape)
+
+    def to_json(self, **kwargs) -> str:
+        """The graph as JSON text."""
+        return saving.to_json(self, **kwargs)
+
+    def to_yaml(self, **kwargs) -> str:
+        """The graph as YAML text."""
+        return saving.to_yaml(self, **kwargs)
+
+
+class Sequential(Model):
+    """A stack of layers.
+
+    Arguments:
+        layers: a list of layers to add.
+        name: its name.
+
+    The first layer needs an `input_shape`; without one, the model is built when it first sees data, or by `build`.
+
+    Example:
+        >>> model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(1)])
+        >>> model.output_shape
+        (None, 1)
+    """
+
+    def __init__(self, layers=None, name=None):
+        Layer.__init__(self, name=name or describe.numbered_name(type(self)))
+        self.inputs, self.outputs, self._layers, self._aliases = [], [], [], []
+        for layer in layers or []:
+            self.add(layer)
+
+    @property
+    def layers(self) -> list:
+        """The layers that were added, without the input that was made for them."""
+        return self._layers[1:] if self._layers and isinstance(self._layers[0], InputLayer) else list(self._layers)
+
+    def add(self, layer):
+        """Add a layer on top.
+
+        Raises:
+            TypeError: if it is no layer.
+            ValueError: if it has several outputs.
+        """
+        if not isinstance(layer, Layer):
+            raise TypeError(f"The added layer must be an instance of class Layer. Found: {layer}")
+        self.built = False
+        if not self._layers:
+            self._start(layer)
+            if not self.outputs:  # no input shape yet: built when there is one
+                self._layers.append(layer)
+                return
+        elif self.outputs:
+            self.outputs = [self._single(layer, layer(self.outputs[0]))]
+        else:
+            self._layers.append(layer)
+            return
+        self._stack = [*getattr(self, "_stack", []), layer]
+        self._reconnect()
+
+    def _start(self, layer):
+        """The input for the first layer, if its shape is known, and the layer's call on it."""
+        if isinstance(layer, InputLayer):
+            self.inputs = self.outputs = [layer._inbound_nodes[0].outputs[0]]
+            return
+        if isinstance(layer, Network) and layer.inputs:
+            shape, dtype = layer.inputs[0].shape, layer.inputs[0].dtype
+        else:
+            shape, dtype = getattr(layer, "batch_input_shape", None), getattr(layer, "dtype", None)
+        if shape is not None:
+            symbol = Input(batch_shape=shape, dtype=dtype, name=layer.name + "_input")
+            self.inputs = [symbol]
+            self.outputs = [self._single(layer, layer(symbol))]
+
+    @staticmethod
+    def _single(layer, output):
+        if isinstance(output, (list, tuple)):
+            raise ValueError(
+                "All layers in a Sequential model should have a single output tensor. For multi-output layers, use the "
+                f"functional API. Layer {layer.name} has {len(output)} outputs."
+            )
+        return output
+
+    def _reconnect(self):
+        self._inbound_nodes = []
+        self._predictor = None
+        self.__dict__.pop("_dtype_set", None)
+        self._connect(self.inputs, self.outputs)
+        if self.optimizer is not None:
+            self._finish_compile()
+
+    def pop(self):
+        """Remove the last layer.
+
+        Raises:
+            TypeError: if there is none.
+        """
+        if not self.layers:
+            raise TypeError("There are no layers in the model.")
+        layer = self.layers[-1]
+        if not self.outputs:
+            self._layers.pop()
+            return
+        self._stack.pop()
+        if not self._stack:
+            self.inputs, self.outputs, self._layers, self._inbound_nodes, self.built = [], [], [], [], False
+            return
+        layer._inbound_nodes.pop()
+        last = self._stack[-1]
+        last._outbound_nodes = []
+        self.outputs = [last._inbound_nodes[-1].outputs[0]]
+        self._reconnect()
+
+    def build(self, input_shape=None):
+        """Build a model whose first layer has no input shape, for inputs of `input_shape` (with the batch axis)."""
+        if self.outputs or input_shape is None:
+            return
+        waiting, self._layers = self._layers, []
+        symbol = Input(batch_shape=tuple(input_shape), name=self.name + "_input")
+        self.inputs = self.outputs = [symbol]
+        self._stack = []
+        for layer in waiting:
+            self.outputs = [self._single(layer, layer(self.outputs[0]))]
+            self._stack.append(layer)
+        self._reconnect()
+
+    def get_config(self):
+        """The name of the model and the configs of its layers."""
+        return describe.sequential_config(self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """A new model, with new weights, from a config as `get_config` gives."""
+        return describe.sequential_from_config(cls, config, custom_objects)
+
+    def predict_classes(self, x, batch_size=None, verbose=0):
+        """The class of each example: the index of the largest output, or whether a single output is above 0.5."""
+        probabilities = self.predict(x, batch_size=batch_size, verbose=verbose)
+        if probabilities.shape[-1] > 1:
+            return probabilities.argmax(axis=-1)
+        return (probabilities > 0.5).astype("int32")
+
+    def predict_proba(self, x, batch_size=None, verbose=0):
+        """`predict`, for models whose outputs are probabilities."""
+        return self.predict(x, batch_size=batch_size, verbose=verbose)
+
+    def _standardize_inputs(self, x):
+        if not self.built:
+            self.build((None, *x.shape[1:]))
+        return super()._standardize_inputs(x)

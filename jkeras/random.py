@@ -1,0 +1,248 @@
+"""Keys: how the key of every draw is derived.
+
+A draw's key comes from the run's key, the step, the path of the layer and which of its calls, and the example's place
+in
+the global batch, and from nothing else: not from the order of tracing, not from the number of devices, not from how
+many steps one dispatch runs. So one key gives one run.
+
+Two kinds of draw:
+
+* inside compiled code (`uniform`, `normal`, `bernoulli`): `jax.random`, one key per example of the batch;
+* on the host (`host`): initial weights and the order of an epoch come from a numpy `RandomState` seeded from the key,
+whose
+  streams numpy has frozen: the same numbers on every machine and version, and nothing to compile.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import secrets
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = [
+    "Key",
+    "Run",
+    "as_key",
+    "as_run",
+    "bernoulli",
+    "host",
+    "is_seeded",
+    "next_key",
+    "normal",
+    "seed",
+    "truncated_normal",
+    "uniform",
+]
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["base", "first"], meta_fields=["path"])
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A JAX key, where in the model it is used, and the place in the global batch of the first example it serves.
+
+    Attributes:
+        base: a JAX key, as from `jax.random.key(0)`.
+        first: the place of the first example in the global batch (0 unless the batch is split over devices).
+        path: the position of the layer in its model, from the outside in, and which of its calls.
+    """
+
+    base: jax.Array
+    first: jax.Array | int = 0
+    path: tuple = ()
+
+    def fold(self, *names) -> "Key":
+        """The key for what is called `names` inside of what this key is for. Costs nothing until something is drawn."""
+        return dataclasses.replace(self, path=self.path + names)
+
+    def at(self, first) -> "Key":
+        """The same key for a part of the batch whose first example has the place `first`."""
+        return dataclasses.replace(self, first=first)
+
+    def step(self, number) -> "Key":
+        """The key of one step of the run; `number` may be traced."""
+        return dataclasses.replace(self, base=jax.random.fold_in(self.base, number))
+
+    def draw_key(self) -> jax.Array:
+        """The plain JAX key of a draw at this path."""
+        if not self.path:
+            return self.base
+        return jax.random.fold_in(self.base, zlib.crc32(repr(self.path).encode()))
+
+    def folded(self) -> "Key":
+        """The same key with the path folded into the base: keys of different runs then have one structure."""
+        return Key(self.draw_key(), self.first)
+
+
+def as_key(key) -> Key:
+    """A `Key` from what users hand over: a `Key`, a JAX key (`jax.random.key(0)`, `jax.random.PRNGKey(0)`) or an
+    integer.
+
+    Raises:
+        TypeError: if it is none of these.
+    """
+    if isinstance(key, Key):
+        return key
+    if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        return Key(jax.random.key(int(key)))
+    if isinstance(key, (jax.Array, np.ndarray)):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0:
+            return Key(key)
+        if key.dtype == np.uint32 and key.ndim == 1:
+            return Key(jax.random.wrap_key_data(jnp.asarray(key)))
+    raise TypeError(
+        f"A key was expected (jax.random.key(0), an integer, or a jkeras.random.Key) and {type(key).__name__} "
+        f"{getattr(key, 'dtype', '')}{list(getattr(key, 'shape', ()))} was given."
+    )
+
+
+# ------------------------------------------------------------------------------------------- draws in compiled code
+
+
+def _draw(key, sample, shape, per_example):
+    key = as_key(key)
+    draw_key = key.draw_key()
+    if not per_example or not shape:
+        return sample(draw_key, tuple(shape))
+    places = key.first + jnp.arange(shape[0], dtype=jnp.uint32)
+    return jax.vmap(lambda place: sample(jax.random.fold_in(draw_key, place), tuple(shape[1:])))(places)
+
+
+def uniform(key, shape, minval=0.0, maxval=1.0, dtype=jnp.float32, *, per_example=True):
+    """Uniform draws in [minval, maxval) of the given shape. With `per_example` axis 0 is the batch and each example has
+    its own key, so that the numbers do not depend on how the batch is split over devices."""
+    return _draw(key, lambda k, s: jax.random.uniform(k, s, dtype, minval, maxval), shape, per_example)
+
+
+def normal(key, shape, mean=0.0, stddev=1.0, dtype=jnp.float32, *, per_example=True):
+    """Normal draws of the given shape; see `uniform` for `per_example`."""
+    return mean + stddev * _draw(key, lambda k, s: jax.random.normal(k, s, dtype), shape, per_example)
+
+
+def truncated_normal(key, shape, mean=0.0, stddev=1.0, dtype=jnp.float32, *, per_example=True):
+    """Normal draws redrawn until within two standard deviations; see `uniform` for `per_example`."""
+    return mean + stddev * _draw(
+        key, lambda k, s: jax.random.truncated_normal(k, -2.0, 2.0, s, dtype), shape, per_example
+    )
+
+
+def bernoulli(key, probability, shape, *, per_example=True):
+    """True with the given probability; see `uniform` for `per_example`."""
+    return _draw(key, lambda k, s: jax.random.bernoulli(k, probability, s), shape, per_example)
+
+
+# ----------------------------------------------------------------------------------------------- draws on the host
+
+
+def host(key, *names) -> np.random.RandomState:
+    """A numpy generator seeded from `key` and `names`: for initial weights and the order of an epoch.
+
+    The key must be concrete (not traced).
+    """
+    key = as_key(key).fold(*names)
+    words = np.asarray(jax.random.key_data(key.base), dtype=np.uint32)
+    digest = hashlib.sha256(words.tobytes() + repr(key.path).encode()).digest()
+    return np.random.RandomState(np.frombuffer(digest, dtype=np.uint32))
+
+
+# --------------------------------------------------------------------------------- the keys nobody handed over
+
+
+class _Stream:
+    """The process's own keys: a base and how many were taken. `seed` starts it anew."""
+
+    base: Key | None = None
+    seeded: bool = False
+    taken: int = 0
+
+
+def seed(n: int) -> None:
+    """Make everything that draws without an explicit key (initial weights, `fit` without `key=`) repeatable.
+
+    Example:
+        >>> import jkeras
+        >>> jkeras.random.seed(0)
+    """
+    _Stream.base, _Stream.seeded, _Stream.taken = as_key(int(n)), True, 0
+
+
+def is_seeded() -> bool:
+    """Whether `seed` was called: if not, the process's keys come from the operating system."""
+    return _Stream.seeded
+
+
+def next_key() -> Key:
+    """The next of the process's own keys."""
+    if _Stream.base is None:
+        _Stream.base = as_key(secrets.randbits(31))
+    _Stream.taken += 1
+    return _Stream.base.fold("process", _Stream.taken)
+
+
+# --------------------------------------------------------------------------------------------------- one run of `fit`
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What determines a run: pass it as `key=` to repeat one.
+
+    Attributes:
+        key: the key of every draw.
+        numpy_state: where the order of the examples came from numpy's global generator (no key was given, as in Keras),
+            the state of it at the start; else None.
+    """
+
+    key: Key
+    numpy_state: tuple | None = None
+
+    def order(self, shuffle, batch_size: int):
+        """`order(epoch, examples)` -> the rows in the order of that epoch; None where they are not shuffled.
+
+        Arguments:
+            shuffle: True, False, or 'batch' to shuffle whole batches.
+
+        Raises:
+            ValueError: if it is anything else.
+        """
+        if shuffle not in (True, False, "batch"):
+            raise ValueError(f"shuffle must be True, False or 'batch'; got {shuffle!r}.")
+        if not shuffle:
+            return None
+        generator = None
+        if self.numpy_state is not None:
+            generator = _repeated(self.numpy_state)
+
+        def order(epoch, examples):
+            source = generator or host(self.key, "order", epoch)
+            rows = np.arange(examples)
+            if shuffle == "batch":
+                full = examples // batch_size * batch_size
+                batches = rows[:full].reshape(-1, batch_size)
+                source.shuffle(batches)
+                return np.concatenate([batches.ravel(), rows[full:]])
+            source.shuffle(rows)
+            return rows
+
+        return order
+
+
+def _repeated(numpy_state):
+    """numpy's global generator if it is at `numpy_state` (so that it moves on, as in Keras), else a copy of it
+    there."""
+    if all(np.array_equal(now, then) for now, then in zip(np.random.get_state(), numpy_state, strict=True)):
+        return np.random
+    generator = np.random.RandomState()
+    generator.set_state(numpy_state)
+    return generator
+
+
+def as_run(key) -> Run:
+    """The `Run` for a key that was given to `fit`; for None, one from the process's keys."""
+    if isinstance(key, Run):
+        return key
+    if key is not None:
+        return Run(as_key(key).folded())
+    return Run(next_key().folded(), None if is_seeded() else np.random.get_state())

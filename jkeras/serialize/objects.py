@@ -1,0 +1,202 @@
+"""Names to objects and back: what a config says (a name, or a class name and its config) and the object it means.
+
+A name is looked up in three tables, in this order: the `custom_objects` of the call, the objects of the enclosing
+`custom_object_scope` or `get_custom_objects()`, and the table of the module that asks. Nothing else is ever looked up,
+imported or executed.
+"""
+
+import inspect
+
+__all__ = [
+    "CustomObjectScope",
+    "config_from_signature",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_function",
+    "get_instance",
+    "has_arg",
+    "serialize_keras_object",
+]
+
+_custom_objects: dict = {}
+
+
+def get_custom_objects() -> dict:
+    """The live table of custom objects, name -> class or function, that holds for the whole process.
+
+    Example:
+        >>> get_custom_objects()["twice"] = lambda x: 2 * x
+        >>> get_custom_objects().clear()
+    """
+    return _custom_objects
+
+
+class CustomObjectScope:
+    """A `with` block inside which the given names are known; on leaving it, the table is what it was before.
+
+    Arguments:
+        *objects: dicts name -> class or function (None is an empty one).
+
+    Example:
+        >>> with CustomObjectScope({"twice": lambda x: 2 * x}):
+        ...     "twice" in get_custom_objects()
+        True
+    """
+
+    def __init__(self, *objects):
+        self.custom_objects = objects
+        self.backup = []
+
+    def __enter__(self):
+        self.backup.append(dict(_custom_objects))
+        for objects in self.custom_objects:
+            _custom_objects.update(objects or {})
+        return self
+
+    def __exit__(self, *exception):
+        _custom_objects.clear()
+        _custom_objects.update(self.backup.pop())
+
+
+def custom_object_scope(*objects) -> CustomObjectScope:
+    """A `CustomObjectScope` of the given dicts."""
+    return CustomObjectScope(*objects)
+
+
+def has_arg(fn, name: str, accept_all: bool = False) -> bool:
+    """Whether `fn` can be called with the keyword argument `name`.
+
+    Arguments:
+        fn: any callable.
+        name: the argument's name.
+        accept_all: the answer where `fn` has no such argument but takes `**kwargs`.
+    """
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # some built-in functions do not tell their signature
+        return False
+    found = parameters.get(name)
+    if found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY):
+        return True
+    return accept_all and any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def serialize_keras_object(instance):
+    """What a config keeps of `instance`: its name (a function), or its class name and config.
+
+    Raises:
+        ValueError: if it has neither `get_config` nor a name.
+    """
+    if instance is None:
+        return None
+    if hasattr(instance, "get_config") and not isinstance(instance, type):
+        return {"class_name": type(instance).__name__, "config": instance.get_config()}
+    if hasattr(instance, "__name__"):
+        return instance.__name__
+    raise ValueError(f"Cannot serialize {instance!r}: it has neither a `get_config` method nor a `__name__`.")
+
+
+def config_from_signature(instance) -> dict:
+    """The config of an object that keeps each argument of its constructor under the argument's name."""
+    parameters = inspect.signature(type(instance)).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = [parameter.name for parameter in parameters if parameter.kind in named]
+    return {name: getattr(instance, name) for name in names if hasattr(instance, name)}
+
+
+def _find(name, module_objects, custom_objects, printable):
+    for table in (custom_objects, _custom_objects, module_objects):
+        if table and table.get(name) is not None:
+            return table[name]
+    raise ValueError(
+        f"Unknown {printable}: {name}. If it is one of yours, pass it by name: custom_objects={{{name!r}: ...}}, "
+        f"or use custom_object_scope."
+    )
+
+
+def deserialize_keras_object(identifier, module_objects=None, custom_objects=None, printable_module_name="object"):
+    """The object that `identifier` names.
+
+    Arguments:
+        identifier: a name (gives the function or class itself) or a dict of `class_name` and `config` (gives an
+            instance).
+        module_objects: dict name -> class or function, the table of the module that asks.
+        custom_objects: dict name -> class or function, looked up first; also known while the config is read.
+        printable_module_name: what to call the thing in error messages.
+
+    Raises:
+        ValueError: if the name is unknown, or `identifier` is neither a string nor such a dict.
+    """
+    if isinstance(identifier, str):
+        return _find(identifier, module_objects, custom_objects, printable_module_name)
+    if not isinstance(identifier, dict):
+        raise ValueError(
+            f"Could not interpret serialized {printable_module_name}: {identifier!r}. "
+            f"Expected a name or a dict of 'class_name' and 'config'."
+        )
+    if "class_name" not in identifier or "config" not in identifier:
+        raise ValueError(
+            f"Improper config format: {identifier}. A {printable_module_name} needs 'class_name' and 'config'."
+        )
+    found = _find(identifier["class_name"], module_objects, custom_objects, printable_module_name)
+    config = identifier["config"]
+    if not hasattr(found, "from_config"):  # a function that returns an object: the config is its arguments
+        with CustomObjectScope(custom_objects):
+            return found(**config)
+    if has_arg(found.from_config, "custom_objects"):
+        return found.from_config(config, custom_objects={**_custom_objects, **(custom_objects or {})})
+    with CustomObjectScope(custom_objects):
+        return found.from_config(config)
+
+
+def get_function(identifier, module_objects, printable_module_name):
+    """The function that `identifier` names, or `identifier` itself where it can be called.
+
+    Arguments:
+        identifier: a name, a dict of `class_name` and `config`, or any callable.
+        module_objects, printable_module_name: as in `deserialize_keras_object`.
+
+    Raises:
+        ValueError: if it is none of these, or the name is unknown.
+    """
+    if isinstance(identifier, (str, dict)):
+        return deserialize_keras_object(identifier, module_objects, printable_module_name=printable_module_name)
+    if callable(identifier):
+        return identifier
+    raise ValueError(
+        f"Could not interpret {printable_module_name} identifier: {identifier!r}. Expected a name or a callable."
+    )
+
+
+def _needs_arguments(found) -> bool:
+    """Whether `found` is a function that cannot be called without arguments: then it is the object, not its maker."""
+    if not inspect.isroutine(found):
+        return False
+    needed = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )
+    parameters = inspect.signature(found).parameters.values()
+    return any(parameter.default is parameter.empty and parameter.kind in needed for parameter in parameters)
+
+
+def get_instance(identifier, module_objects, printable_module_name):
+    """An instance of what `identifier` names, or `identifier` itself where it can be called.
+
+    Arguments:
+        identifier: the name of a class or of a function that returns an instance, a dict of `class_name` and `config`,
+            a class, or any callable. The name of a function that needs arguments (a user's `f(shape)`) gives that
+            function.
+        module_objects, printable_module_name: as in `deserialize_keras_object`.
+
+    Raises:
+        ValueError: if it is none of these, or the name is unknown.
+    """
+    found = get_function(identifier, module_objects, printable_module_name)
+    if isinstance(found, type) or (
+        isinstance(identifier, str) and inspect.isroutine(found) and not _needs_arguments(found)
+    ):
+        return found()
+    return found

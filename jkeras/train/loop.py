@@ -1,0 +1,221 @@
+"""The host side of training: compiled programs, and the loop that runs them over an epoch.
+
+Data that fits lives on the device, and a program takes the rows of several batches and runs as many steps as it is
+told in one dispatch; the host waits only for the report of the dispatch before, so that a device is never idle.
+Anything else is fed batch by batch.
+"""
+
+import time
+
+import jax
+import numpy as np
+from jax import lax
+
+from jkeras.train import parallel, process
+from jkeras.train.state import means
+from jkeras.train.step import batch_size
+
+__all__ = ["RESIDENT_BYTES", "Runner"]
+
+#: In-memory data up to this size is put on the device whole.
+RESIDENT_BYTES = 1 << 30
+
+# How long one dispatch should take, in seconds: long against what a dispatch costs, short against a progress bar's
+# beat.
+_DISPATCH_SECONDS = 0.1
+
+
+def _primitives(jaxpr):
+    """The names of all primitives in `jaxpr`, at any depth."""
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for parameter in equation.params.values():
+            for inner in parameter if isinstance(parameter, (list, tuple)) else [parameter]:
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from _primitives(inner)
+
+
+def _slow_in_a_loop(step, *arguments) -> bool:
+    """Whether `step` is better dispatched one by one: on a CPU, XLA trains convolutions 35 to 50 times slower in a
+    loop."""
+    if jax.default_backend() != "cpu":
+        return False
+    return "conv_general_dilated" in _primitives(jax.make_jaxpr(step)(*arguments).jaxpr)
+
+
+class Runner:
+    """The compiled programs of a model's steps, each made when first needed and kept.
+
+    Arguments:
+        steps: see `train.step.Steps`.
+        devices: a list of devices to map over, or None for the default one.
+    """
+
+    def __init__(self, steps, devices=None):
+        process.prepare()
+        self.steps, self.devices = steps, devices
+        self._programs: dict = {}
+        self._loops: dict = {}
+        self._pace = 8
+        #: (kind, carry) after the last dispatch: what is left of the state when an epoch is interrupted.
+        self.latest = None
+        # A step that is jitted is traced once, also when it is inspected and when a loop is built around it.
+        self._step = {kind: jax.jit(self._plain(kind)) for kind in ("train", "test")}
+
+    # ---------------------------------------------------------------------------------------------------- programs
+
+    def _program(self, name, count, make):
+        if (name, count) not in self._programs:
+            self._programs[name, count] = make()
+        return self._programs[name, count]
+
+    def _metrics(self, kind, carry):
+        return carry.metrics if kind == "train" else carry[1]
+
+    def _resident(self, kind, count, loops):
+        """carry, fixed, data, rows (steps, batch), start, how many -> carry, the last step's logs, running means."""
+        # The jit inside is traced once, though it is called twice here; under a mapped axis it must be another one.
+        step = self._step[kind] if count == 1 else jax.jit(self._plain(kind))
+
+        def take(data, rows):
+            return jax.tree.map(lambda array: array.at[rows].get(mode="promise_in_bounds"), data)
+
+        def program(carry, fixed, data, rows, start, number):
+            if loops:
+                logs = jax.eval_shape(step, carry, fixed, take(data, rows[0]))[1]
+                logs = jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), logs)
+                carry, logs = lax.fori_loop(
+                    0, number, lambda i, held: step(held[0], fixed, take(data, rows[start + i])), (carry, logs)
+                )
+            else:
+                carry, logs = step(carry, fixed, take(data, rows[start]))
+            return carry, logs, means(self._metrics(kind, carry))
+
+        return parallel.on_devices(program, self.devices, count, (False, False, False, True, False, False))
+
+    def _plain(self, kind):
+        """The step with the signature that all kinds share: carry, fixed, data -> carry, logs."""
+        if kind == "train":
+            return lambda carry, fixed, data: self.steps.train(carry, data)
+        return self.steps.test
+
+    def _streamed(self, kind, count):
+        """carry, fixed, batch -> carry, logs, running means."""
+        step = self._plain(kind)
+
+        def program(carry, fixed, data):
+            carry, logs = step(carry, fixed, data)
+            return carry, logs, means(self._metrics(kind, carry))
+
+        return parallel.on_devices(program, self.devices, count, (False, False, True))
+
+    # -------------------------------------------------------------------------------------------------------- loops
+
+    def _should_loop(self, kind, carry, fixed, data, rows):
+        """Whether several steps run in one dispatch. The same program then runs them one by one where hooks ask for
+        it."""
+        if kind not in self._loops:
+            example = jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows.shape[1], *a.shape[1:]), a.dtype), data)
+            self._loops[kind] = kind == "test" or not _slow_in_a_loop(self._step[kind], carry, fixed, example)
+        return self._loops[kind]
+
+    def epoch(self, kind, carry, fixed, data, order, size, *, hooks=None, on_progress=None):
+        """Run `kind` ('train' or 'test') over the rows of resident `data` in the given order, `size` at a time.
+
+        Arguments:
+            carry, fixed: what the step changes, and what it only reads.
+            hooks: `begin(number, size, carry) -> carry` and `end(number, size, carry, logs) -> carry`, or None. With
+                hooks every step is a dispatch of its own.
+            on_progress: `on_progress(examples seen, running means)`, called now and then.
+
+        Returns:
+            The next carry. The loop ends early where `hooks.stop` is true.
+        """
+        order = np.asarray(order, np.int32)
+        full = len(order) // size
+        segments = [order[: full * size].reshape(full, size)] if full else []
+        if len(order) % size:
+            segments.append(order[full * size :].reshape(1, -1))
+        progress = _Progress(on_progress)
+        number = 0
+        for rows in segments:
+            loops = self._should_loop(kind, carry, fixed, data, rows)
+            count = parallel.how_many(self.devices, rows.shape[1])
+            program = self._program((kind, "resident"), count, lambda: self._resident(kind, count, loops))  # noqa: B023
+            placed = jax.device_put(rows) if count == 1 else parallel.cut(rows, count, axis=1)
+            start = 0
+            while start < len(rows):
+                steps = min(self._pace, len(rows) - start) if loops and hooks is None else 1
+                if hooks is not None:
+                    carry = hooks.begin(number, rows.shape[1], carry)
+                arguments = (fixed, data, placed, np.int32(start), np.int32(steps))
+                carry, logs, report = program(carry, *arguments)
+                self.latest = (kind, carry)
+                start, number = start + steps, number + steps
+                if hooks is not None:
+                    carry = hooks.end(number - 1, rows.shape[1], carry, logs)
+                    self.latest = (kind, carry)
+                    if hooks.stop:
+                        return carry
+                seconds = progress.dispatched(steps * rows.shape[1], steps, report)
+                if seconds is not None and steps == self._pace:
+                    self._pace = int(np.clip(_DISPATCH_SECONDS / max(seconds, 1e-7), 1, 4096))
+        progress.finish()
+        return carry
+
+    def batch(self, kind, carry, fixed, data):
+        """Run `kind` on one batch: the next carry, the batch's logs, the running means."""
+        count = parallel.how_many(self.devices, batch_size(data))
+        program = self._program((kind, "streamed"), count, lambda: self._streamed(kind, count))
+        carry, logs, report = program(carry, fixed, parallel.cut(data, count))
+        self.latest = (kind, carry)
+        return carry, logs, report
+
+    def predict(self, params, state, inputs):
+        """The outputs for one batch of inputs (a list, still on the device), and the next state."""
+        count = parallel.how_many(self.devices, batch_size(inputs))
+
+        if count == 1:
+            program = self._program("predict", 1, lambda: jax.jit(self.steps.predict))
+            return program(params, state, inputs)
+
+        def make():
+            outputs_only = lambda params, state, inputs: self.steps.predict(params, state, inputs)[0]  # noqa: E731
+            split = (False, False, True)
+            return parallel.on_devices(outputs_only, self.devices, count, split, donate=(), joined=True)
+
+        outputs = self._program("predict", count, make)(params, state, parallel.cut(inputs, count))
+        return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs], state
+
+
+class _Progress:
+    """Waits for the dispatch before the last, tells how long a step took, and reports now and then."""
+
+    def __init__(self, on_progress):
+        self.on_progress = on_progress
+        self.seen = 0
+        self.waiting = None
+        self.last_ready = None
+        self.last_told = time.perf_counter()
+
+    def dispatched(self, examples, steps, report):
+        """Note a dispatch of so many steps; returns the seconds per step of the one before, once known."""
+        before, self.seen = self.waiting, self.seen + examples
+        self.waiting = (self.seen, steps, report)
+        if before is None:
+            return None
+        seen, steps, report = before
+        jax.block_until_ready(report)
+        now = time.perf_counter()
+        seconds = None if self.last_ready is None else (now - self.last_ready) / steps
+        self.last_ready = now
+        if self.on_progress is not None and now - self.last_told > 0.1:
+            self.last_told = now
+            self.on_progress(seen, report)
+        return seconds
+
+    def finish(self):
+        """Report the last dispatch."""
+        if self.on_progress is not None and self.waiting is not None:
+            self.on_progress(self.waiting[0], self.waiting[2])

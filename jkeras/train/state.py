@@ -1,0 +1,74 @@
+"""`TrainState`: everything that training changes, as one immutable tree."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jkeras.random import Key
+
+__all__ = ["TrainState", "means", "merge", "split"]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["step", "params", "frozen", "state", "opt_state", "key", "metrics"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """What a training step takes and gives.
+
+    Attributes:
+        step: how many steps were taken, an int32 scalar.
+        params: the parameters that training changes, nested dicts of arrays.
+        frozen: those that it leaves alone, in the same form.
+        state: what layers keep beside parameters (moving averages, states of stateful layers).
+        opt_state: the optimizer's state.
+        key: the run's key; a step's key is derived from it and `step`.
+        metrics: running sums over examples of the loss and the metrics since they were last reset, and their count.
+    """
+
+    step: jax.Array
+    params: dict
+    frozen: dict
+    state: dict
+    opt_state: object
+    key: Key
+    metrics: dict
+
+    def replace(self, **changes) -> "TrainState":
+        """The same state with some parts exchanged."""
+        return dataclasses.replace(self, **changes)
+
+
+def means(metrics: dict) -> dict:
+    """The running means of the loss and the metrics, from their running sums."""
+    count = jnp.maximum(metrics["count"], 1.0)
+    return {name: total / count for name, total in metrics["sums"].items()}
+
+
+def split(tree: dict, chosen) -> tuple[dict, dict]:
+    """`tree` in two: the leaves whose path (a tuple of names) `chosen(path)` accepts, and the others."""
+
+    def walk(tree, path):
+        first, second = {}, {}
+        for name, part in tree.items():
+            if isinstance(part, dict):
+                for target, inner in zip((first, second), walk(part, (*path, name)), strict=True):
+                    if inner:
+                        target[name] = inner
+            else:
+                (first if chosen((*path, name)) else second)[name] = part
+        return first, second
+
+    return walk(tree, ())
+
+
+def merge(first: dict, second: dict) -> dict:
+    """The tree of which `first` and `second` are the two parts; `first` wins where both have a leaf."""
+    merged = dict(second)
+    for name, part in first.items():
+        merged[name] = merge(part, merged[name]) if isinstance(part, dict) and name in merged else part
+    return merged
