@@ -267,11 +267,7 @@ class Optimizer:
 
     def hyperparameters(self) -> dict:
         """name -> current value of the numbers that may be changed while training."""
-        return {
-            name: held.value
-            for name, held in vars(self).items()
-            if isinstance(held, Hyperparameter) and not isinstance(held, Iterations)
-        }
+        return {name: held.value for name, held in vars(self).items() if type(held) is Hyperparameter}
 
     def with_hyperparameters(self, state):
         """`state` with the current numbers in it. Call it before compiled steps: users may have set them meanwhile."""
@@ -596,7 +592,7 @@ class TFOptimizer(Optimizer):
 
     def __init__(self, optimizer=None):
         raise NotImplementedError(
-            "TFOptimizer: there is no TensorFlow here. Pass an optax transformation, such as optax.adamw(1e-3), instead."
+            "TFOptimizer: there is no TensorFlow here. Pass an optax transformation instead, as optax.adamw(1e-3)."
         )
 
 

@@ -72,6 +72,12 @@ class Key:
             return self.base
         return jax.random.fold_in(self.base, zlib.crc32(repr(self.path).encode()))
 
+    def copy(self) -> "Key":
+        """The same key in memory of its own, for a program that takes over the memory of its arguments."""
+        words = jnp.array(jax.random.key_data(self.base), copy=True)
+        base = jax.random.wrap_key_data(words, impl=jax.random.key_impl(self.base))
+        return dataclasses.replace(self, base=base)
+
     def folded(self) -> "Key":
         """The same key with the path folded into the base: keys of different runs then have one structure."""
         return Key(self.draw_key(), self.first)
@@ -90,7 +96,7 @@ def as_key(key) -> Key:
         return Key(jax.random.key(int(key)))
     if isinstance(key, (jax.Array, np.ndarray)):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0:
-            return Key(key)
+            return Key(jnp.asarray(key))
         if key.dtype == np.uint32 and key.ndim == 1:
             return Key(jax.random.wrap_key_data(jnp.asarray(key)))
     raise TypeError(
@@ -196,7 +202,7 @@ class Run:
     """
 
     key: Key
-    numpy_state: tuple | None = None
+    numpy_state: tuple | dict | None = None
 
     def order(self, shuffle, batch_size: int):
         """`order(epoch, examples)` -> the rows in the order of that epoch; None where they are not shuffled.

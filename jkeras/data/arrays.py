@@ -13,6 +13,7 @@ import numbers
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jkeras import config
@@ -98,7 +99,7 @@ def _plain(array, where):
     """An object array of numbers as an array of numbers (mixed pandas columns come so)."""
     if array.dtype == object and all(_is_number(value) for value in array.flat):
         return np.array(array.tolist())
-    if array.dtype.kind in "OSUVMm" and not jax.dtypes.issubdtype(array.dtype, np.number):
+    if array.dtype.kind in "OSUVMm" and not jnp.issubdtype(array.dtype, np.number):
         raise ValueError(f"{where} holds values of dtype {array.dtype}; expected numbers.")
     return array
 
@@ -108,15 +109,15 @@ def _cast(array, dtype, where):
     if array is None:
         return None
     if is_lazy(array):
-        return array if dtype is None or array.dtype == jax.numpy.dtype(dtype) else _CastRows(array, dtype, where)
+        return array if dtype is None or array.dtype == jnp.dtype(dtype) else _CastRows(array, dtype, where)
     if isinstance(array, np.ndarray):
         array = _plain(array, where)
-    dtype = array.dtype if dtype is None else jax.numpy.dtype(dtype)
+    dtype = array.dtype if dtype is None else jnp.dtype(dtype)
     if array.dtype == dtype:
         return array
-    if jax.dtypes.issubdtype(array.dtype, np.complexfloating) and not jax.dtypes.issubdtype(dtype, np.complexfloating):
+    if jnp.issubdtype(array.dtype, np.complexfloating) and not jnp.issubdtype(dtype, np.complexfloating):
         raise ValueError(f"{where} holds complex values; expected {dtype}.")
-    if jax.dtypes.issubdtype(dtype, np.integer) and isinstance(array, np.ndarray):
+    if jnp.issubdtype(dtype, np.integer) and isinstance(array, np.ndarray):
         with np.errstate(invalid="ignore"):
             cast = array.astype(dtype)
         if not np.array_equal(cast, array):
@@ -132,7 +133,7 @@ class _CastRows:
     """A lazy array whose rows come in another dtype."""
 
     def __init__(self, source, dtype, where):
-        self.source, self.shape, self.dtype, self._where = source, tuple(source.shape), jax.numpy.dtype(dtype), where
+        self.source, self.shape, self.dtype, self._where = source, tuple(source.shape), jnp.dtype(dtype), where
 
     def __len__(self):
         return self.shape[0]
@@ -286,7 +287,7 @@ def standardize_targets(data, names, shapes, dtypes, losses, label: str = "targe
     places = [place for place, use in enumerate(used) if use]
     used_names = [names[place] for place in places]
     targets = _as_list(_spread(data, names, used), used_names, label)
-    result = [None] * len(names)
+    result: list = [None] * len(names)
     for place, value in zip(places, targets, strict=True):
         name, shape, loss = names[place], shapes[place], losses[place]
         target = _as_array(value, name, label)
@@ -426,7 +427,7 @@ def _class_weights(class_weight, target, name):
             f"but not in `class_weight`, which has {list(class_weight)}."
         )
     weights = np.asarray([class_weight[number.item()] for number in present])
-    return _cast(weights, config.floatx(), f"class_weight of {name}")[places.reshape(-1)]
+    return _cast(weights[places.reshape(-1)], config.floatx(), f"class_weight of {name}")
 
 
 def standardize_weights(sample_weight, class_weight, names, modes, targets) -> list:

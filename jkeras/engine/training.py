@@ -7,6 +7,7 @@ and puts the results back by reference whenever the host regains control.
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jkeras import callbacks as cbks
@@ -95,7 +96,7 @@ class Trainable(Network):
         self._spec = resolve_compile(self, *self._compile_arguments)
         if not self._spec.targets and not self._has_own_losses():
             raise ValueError("The model cannot be compiled because it has no loss to optimize.")
-        self._collected = list(self.trainable_weights)
+        self._collected = list(dict.fromkeys(self.trainable_weights))
         trained = set(self._collected)
         params, state = self.variables()
         places = _places(params)
@@ -160,7 +161,7 @@ class Trainable(Network):
 
     def _gather(self, key) -> TrainState:
         """The variables' current values as a TrainState."""
-        if len(self.trainable_weights) != len(self._collected):
+        if len(dict.fromkeys(self.trainable_weights)) != len(self._collected):
             import warnings
 
             warnings.warn(
@@ -173,36 +174,31 @@ class Trainable(Network):
         if opt_state is None:
             opt_state = self.optimizer.init(trees["params"])
         return TrainState(
-            step=np.int32(self._step_number),
+            step=jnp.int32(self._step_number),
             opt_state=self.optimizer.with_hyperparameters(opt_state),
-            key=key,
+            key=key.copy(),
             metrics=self._steps.no_metrics(),
             **trees,
         )
 
     def _publish(self, train_state):
         """Put the results back: each variable refers to its new value."""
-        current = parallel.one_copy(
-            {"params": train_state.params, "frozen": train_state.frozen, "state": train_state.state}
-        )
         for name, tree in self._variables.items():
-            for variable, value in zip(jax.tree.leaves(tree), jax.tree.leaves(current[name]), strict=True):
+            values = parallel.one_copy(getattr(train_state, name))
+            for variable, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
                 variable._value = value
         self.optimizer.state = train_state.opt_state
         self._step_number = train_state.step
-        self._published = (train_state, current)
+        self._published = {name: _values(tree) for name, tree in self._variables.items()}
 
     def _absorb(self, train_state):
         """The TrainState after user code ran: weights and hyperparameters that it set are taken over."""
-        published, current = self._published
-        if published is not train_state:
-            return train_state
         changes = {}
         for name, tree in self._variables.items():
-            variables, treedef = jax.tree.flatten(tree)
-            values = jax.tree.leaves(current[name])
-            if any(variable._value is not value for variable, value in zip(variables, values, strict=True)):
-                changes[name] = jax.tree.unflatten(treedef, [variable.device_value() for variable in variables])
+            values = _values(tree)
+            if any(now is not then for now, then in zip(values, self._published[name], strict=True)):
+                changes[name] = jax.tree.map(lambda variable: variable.device_value(), tree)
+                self._published[name] = _values(tree)
         opt_state = self.optimizer.state if self.optimizer.state is not None else train_state.opt_state
         return train_state.replace(opt_state=self.optimizer.with_hyperparameters(opt_state), **changes)
 
@@ -346,7 +342,7 @@ class Trainable(Network):
         return self.history
 
     def _train_epoch(self, train_state, source, epoch, hooks, callback_list):
-        progress = None if hooks else lambda seen, report: callback_list.on_progress(seen, self._named(report))
+        progress = None if hooks else lambda seen, report: callback_list.on_progress(seen, self._in_order(report))
         order = source.order(epoch)
         if source.resident:
             return self._runner.epoch(
@@ -420,9 +416,9 @@ class Trainable(Network):
         return self._spec.metrics_names
 
     def _logged(self, metrics):
-        return list(self._named(means(metrics)).values())
+        return list(self._in_order(means(metrics)).values())
 
-    def _named(self, report):
+    def _in_order(self, report):
         return {name: report[name] for name in self._log_names()}
 
     # --------------------------------------------------------------------------------------------------- one batch
@@ -438,7 +434,7 @@ class Trainable(Network):
         data = self._standardize(x, y, sample_weight, class_weight)
         train_state, logs, _ = self._runner.batch("train", self._gather(self._one_batch_key()), (), data)
         self._publish(train_state)
-        return _unpack(_scalars(self._named(logs).values()))
+        return _unpack(_scalars(self._in_order(logs).values()))
 
     @_in_precision
     def test_on_batch(self, x, y, sample_weight=None):
@@ -448,7 +444,7 @@ class Trainable(Network):
         params = merge(train_state.params, train_state.frozen)
         carry, logs, _ = self._runner.batch("test", (train_state.state, self._steps.no_metrics()), params, data)
         self._publish(train_state.replace(state=carry[0]))
-        return _unpack(_scalars(self._named(logs).values()))
+        return _unpack(_scalars(self._in_order(logs).values()))
 
     @_in_precision
     def evaluate(self, x=None, y=None, batch_size=None, verbose=1, sample_weight=None, steps=None):
@@ -540,7 +536,7 @@ class _Hooks:
 
     def end(self, number, size, train_state, logs):
         self.model._publish(train_state)
-        named = self.model._named(logs)
+        named = self.model._in_order(logs)
         values = dict(zip(named, _scalars(named.values()), strict=True))
         self.callback_list.on_batch_end(number, {"batch": number, "size": size} | values)
         self.stop = self.model.stop_training
@@ -553,6 +549,11 @@ def _places(tree, path=()) -> dict:
     for name, part in tree.items():
         found |= _places(part, (*path, name)) if isinstance(part, dict) else {(*path, name): part}
     return found
+
+
+def _values(tree) -> list:
+    """The arrays that the variables of a tree hold now."""
+    return [variable._value for variable in jax.tree.leaves(tree)]
 
 
 def _length(value):

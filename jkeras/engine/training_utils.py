@@ -92,9 +92,8 @@ _BY_LOSS = {
 def _metric(metric, loss, shape):
     """(name, function) of a metric; 'accuracy' and 'crossentropy' depend on the output's loss and shape, as in
     Keras."""
-    short = {"accuracy": "acc", "acc": "acc", "crossentropy": "ce", "ce": "ce"}.get(
-        metric if isinstance(metric, str) else None
-    )
+    aliases = {"accuracy": "acc", "acc": "acc", "crossentropy": "ce", "ce": "ce"}
+    short = aliases.get(metric) if isinstance(metric, str) else None
     if short:
         binary, sparse, categorical = _BY_LOSS[short]
         if shape[-1] == 1 or loss is losses.binary_crossentropy:

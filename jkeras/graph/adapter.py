@@ -203,7 +203,7 @@ def on_host(draw, key, shape, dtype):
     path = random.as_key(key).path
 
     def from_data(data):
-        return np.asarray(draw(random.Key(jax.random.wrap_key_data(np.asarray(data)), path=path)))
+        return np.asarray(draw(random.Key(jax.random.wrap_key_data(jnp.asarray(data)), path=path)))
 
     spec = jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype))
     return jax.pure_callback(from_data, spec, jax.random.key_data(base), vmap_method="sequential")

@@ -21,7 +21,7 @@ class Spec:
 @functools.cache
 def _unknown_sizes() -> tuple:
     """One symbolic size per axis. Unknown sizes on the same axis of several inputs are taken to be equal."""
-    return jax.export.symbolic_shape(", ".join(f"size{axis}" for axis in range(12)))
+    return tuple(jax.export.symbolic_shape(", ".join(f"size{axis}" for axis in range(12))))
 
 
 # Sizes to try where a function branches on an unknown size: a result size that differs between the two is unknown too.

@@ -535,7 +535,7 @@ class Layer(NodeAccess):
                 f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
                 f"You can build it manually via: `{self.name}.build(batch_input_shape)`."
             )
-        return sum(int(np.prod(weight.shape)) for weight in self.saved_weights())
+        return sum(int(np.prod(weight.shape)) for weight in dict.fromkeys(self.saved_weights()))
 
     def __getattr__(self, name):
         if not name.startswith("_"):

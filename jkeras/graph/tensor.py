@@ -118,7 +118,7 @@ class SymbolicTensor(Symbol):
     def __iter__(self):
         if not self.shape or self.shape[0] is None:
             raise TypeError(f"{self!r} cannot be iterated over: its first size is not known.")
-        return (self[i] for i in range(self.shape[0]))
+        return (_item(self, i) for i in range(self.shape[0]))
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
@@ -147,7 +147,8 @@ for _name in ("lt", "le", "gt", "ge", "and_", "or_"):
     _operator(f"__{_name.rstrip('_')}__", getattr(operator, _name))
 for _name in ("neg", "abs", "invert"):
     setattr(SymbolicTensor, f"__{_name}__", lift(getattr(operator, _name)))
-SymbolicTensor.__getitem__ = lift(lambda tensor, index: tensor[index])
+_item = lift(operator.getitem)
+SymbolicTensor.__getitem__ = _item
 
 
 class Variable(SymbolicTensor):

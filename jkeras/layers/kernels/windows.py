@@ -12,6 +12,7 @@ __all__ = [
     "deconv_length",
     "normalize_padding",
     "normalize_tuple",
+    "same_padding",
     "spatial_axes",
 ]
 
@@ -70,6 +71,12 @@ def check_window(sizes, window, padding: str, dilation_rate=None) -> None:
             f"Negative dimension size: a window that spans {tuple(spans)} does not fit into an input of spatial size "
             f"{tuple(sizes)} with padding 'valid'."
         )
+
+
+def same_padding(size: int, span: int, stride: int) -> tuple:
+    """The zeros before and behind an axis of `size` for padding 'same', TensorFlow's: the odd one goes behind."""
+    total = max((-(-size // stride) - 1) * stride + span - size, 0)
+    return total // 2, total - total // 2
 
 
 # ----------------------------------------------------------------------------- sizes along one axis; None is unknown

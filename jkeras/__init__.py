@@ -1,0 +1,56 @@
+"""The Keras 2.2.4 API as a pure-functional library on JAX.
+
+A model is written down as a graph of symbols; that graph becomes one pure function, and training one compiled step.
+
+Example:
+    >>> import jkeras
+    >>> model = jkeras.Sequential([jkeras.layers.Dense(2, input_shape=(4,))])
+    >>> params, state = model.init(0)
+    >>> outputs, state = model.apply(params, state, [[1.0, 2.0, 3.0, 4.0]])
+    >>> outputs.shape
+    (1, 2)
+"""
+
+from jkeras import (
+    activations,
+    backend,
+    callbacks,
+    constraints,
+    datasets,
+    engine,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    random,
+    regularizers,
+    train,
+    utils,
+)
+from jkeras.models import Input, Model, Sequential
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Input",
+    "Model",
+    "Sequential",
+    "activations",
+    "backend",
+    "callbacks",
+    "constraints",
+    "datasets",
+    "engine",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "random",
+    "regularizers",
+    "train",
+    "utils",
+]

@@ -1,0 +1,388 @@
+"""Models in files: HDF5 with weights and training state, JSON and YAML of the graph. Real Keras 2.2.4 reads and writes the same.
+
+Reading never runs code from a file, unless the caller allows it in the call; a file is written completely or not at all.
+"""
+
+import contextlib
+import io
+import json
+import os
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras import config, optimizers
+from jkeras.graph import describe
+from jkeras.layers.core import allow_code as code_allowed
+from jkeras.serialize import hdf5
+from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
+
+__all__ = [
+    "load_model",
+    "load_weights",
+    "model_from_config",
+    "model_from_json",
+    "model_from_yaml",
+    "pickle_model",
+    "save_model",
+    "save_weights",
+    "to_json",
+    "to_yaml",
+    "unpickle_model",
+]
+
+
+# ---------------------------------------------------------------------------------------------------- graphs as text
+
+
+def _plain(value):
+    """What JSON keeps of an object that it does not know.
+
+    Raises:
+        TypeError: if there is nothing to keep.
+    """
+    if hasattr(value, "get_config"):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "__name__"):
+        return value.__name__
+    raise TypeError(f"Not JSON Serializable: {value!r}")
+
+
+def _described(model) -> dict:
+    return {"class_name": type(model).__name__, "config": model.get_config()}
+
+
+def to_json(model, **kwargs) -> str:
+    """The graph of `model`, without weights, as JSON text; `kwargs` go to `json.dumps`."""
+    written_by = {"keras_version": hdf5.KERAS_VERSION, "backend": hdf5.BACKEND}
+    return json.dumps(_described(model) | written_by, default=_plain, **kwargs)
+
+
+def to_yaml(model, **kwargs) -> str:
+    """The graph of `model`, without weights, as YAML text; `kwargs` go to `yaml.dump`."""
+    import yaml
+
+    return yaml.safe_dump(json.loads(to_json(model)), **kwargs)
+
+
+def model_from_config(config, custom_objects=None, *, allow_code=False):
+    """A new model, not compiled, from {'class_name': ..., 'config': ...}.
+
+    Arguments:
+        config: such a dict.
+        custom_objects: dict name -> class or function, of what is not this package's.
+        allow_code: whether Python code in the config (of `Lambda` layers) may be run. Only for what you trust.
+
+    Raises:
+        TypeError: if `config` is a list: that is what `Sequential.from_config` takes.
+        ValueError: if a class is not known, or the config holds code and that was not allowed.
+    """
+    if isinstance(config, list):
+        raise TypeError(
+            "`model_from_config` expects a dictionary, not a list. Maybe you meant to use `Sequential.from_config(config)`?"
+        )
+    with code_allowed() if allow_code else contextlib.nullcontext():
+        return describe.layer_from_config(config, custom_objects)
+
+
+def model_from_json(json_string, custom_objects=None, *, allow_code=False):
+    """A new model, not compiled, from what `to_json` gave; see `model_from_config`."""
+    return model_from_config(json.loads(json_string), custom_objects, allow_code=allow_code)
+
+
+def model_from_yaml(yaml_string, custom_objects=None, *, allow_code=False):
+    """A new model, not compiled, from what `to_yaml` gave; see `model_from_config`."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML's safe loader, and the harmless tags that Keras writes: tuples, and the texts of Python 2."""
+
+    tag = "tag:yaml.org,2002:python/"
+    Loader.add_constructor(tag + "tuple", lambda loader, node: tuple(loader.construct_sequence(node, deep=True)))
+    Loader.add_constructor(tag + "unicode", lambda loader, node: loader.construct_scalar(node))
+    return model_from_config(yaml.load(yaml_string, Loader), custom_objects, allow_code=allow_code)
+
+
+# ----------------------------------------------------------------------------------------------------------- weights
+
+
+def _write_weights(group, layers):
+    hdf5.write_names(group, "layer_names", [layer.name for layer in layers])
+    hdf5.write_text(group, "backend", hdf5.BACKEND)
+    hdf5.write_text(group, "keras_version", hdf5.KERAS_VERSION)
+    for layer in layers:
+        named = [(weight.name, weight.numpy()) for weight in layer.weights]
+        hdf5.write_arrays(group.create_group(layer.name), named)
+
+
+def _fitted(array, variable, reshape):
+    """`array` as a value of `variable`; None if its shape does not fit."""
+    if array.shape != variable.shape and reshape and array.size == np.prod(variable.shape):
+        array = array.reshape(variable.shape)
+    return np.array(array, dtype=jnp.dtype(variable.dtype)) if array.shape == variable.shape else None
+
+
+def _matched_by_order(group, layers, reshape) -> list:
+    """(variable, value) pairs: the n-th layer with weights gets the weights of the n-th such layer in the file."""
+    layers = [layer for layer in layers if layer.weights]
+    names = [name for name in hdf5.read_names(group, "layer_names") if hdf5.read_names(group[name], "weight_names")]
+    if len(names) != len(layers):
+        raise ValueError(
+            f"You are trying to load a weight file containing {len(names)} layers into a model with {len(layers)} layers."
+        )
+    pairs = []
+    for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
+        arrays, variables = hdf5.read_arrays(group[name]), layer.weights
+        if len(arrays) != len(variables):
+            raise ValueError(
+                f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} in '
+                f"the save file. However the new layer {layer.name} expects {len(variables)} weights, but the saved "
+                f"weights have {len(arrays)} elements."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            value = _fitted(array, variable, reshape)
+            if value is None:
+                raise ValueError(_misfit(number, layer, variable, array))
+            pairs.append((variable, value))
+    return pairs
+
+
+def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
+    """(variable, value) pairs: each layer gets the weights under its name; names that only one side has are left out."""
+    by_name = {layer.name: layer for layer in layers}
+    pairs = []
+    for number, name in enumerate(hdf5.read_names(group, "layer_names")):
+        if name not in by_name:
+            continue
+        layer = by_name[name]
+        arrays, variables = hdf5.read_arrays(group[name]), layer.weights
+        if len(arrays) != len(variables):
+            if not skip_mismatch:
+                raise ValueError(
+                    f'Layer #{number} (named "{name}") expects {len(variables)} weight(s), but the saved weights have '
+                    f"{len(arrays)} element(s)."
+                )
+            warnings.warn(
+                f"Skipping loading of weights for layer {name} due to mismatch in number of weights "
+                f"({len(variables)} vs {len(arrays)}).",
+                stacklevel=4,
+            )
+            continue
+        for variable, array in zip(variables, arrays, strict=True):
+            value = _fitted(array, variable, reshape)
+            if value is not None:
+                pairs.append((variable, value))
+            elif skip_mismatch:
+                warnings.warn(
+                    f"Skipping loading of weights for layer {name} due to mismatch in shape "
+                    f"({variable.shape} vs {array.shape}).",
+                    stacklevel=4,
+                )
+            else:
+                raise ValueError(_misfit(number, layer, variable, array))
+    return pairs
+
+
+def _misfit(number, layer, variable, array) -> str:
+    return (
+        f'Layer #{number} (named "{layer.name}"), weight {variable.name} has shape {variable.shape}, but the saved weight '
+        f"has shape {array.shape}."
+    )
+
+
+def _assign(pairs):
+    for variable, value in pairs:
+        variable.value = value
+
+
+def save_weights(model, filepath, overwrite=True):
+    """Write the weights of `model` to an HDF5 file, completely or not at all.
+
+    Arguments:
+        filepath: a path, or an h5py file or group.
+        overwrite: whether an existing file may be replaced without asking.
+
+    Raises:
+        FileExistsError: if it may not, and there is no terminal to ask on.
+    """
+    if _may_write(filepath, overwrite):
+        with hdf5.writing(filepath) as group:
+            _write_weights(group, model.layers)
+
+
+def load_weights(model, filepath, by_name=False, skip_mismatch=False, reshape=False):
+    """Load weights from an HDF5 file of weights or of a whole model; everything is checked before anything is changed.
+
+    Arguments:
+        filepath: a path, or an h5py file or group.
+        by_name: whether layers are matched by name instead of by order.
+        skip_mismatch: with `by_name`, leave out weights that do not fit, with a warning.
+        reshape: reshape arrays that have the right number of entries.
+
+    Raises:
+        ValueError: if the weights do not fit.
+    """
+    with hdf5.reading(filepath) as group:
+        if hdf5.read_names(group, "layer_names") == [] and "model_weights" in group:
+            group = group["model_weights"]
+        if by_name:
+            pairs = _matched_by_name(group, model.layers, skip_mismatch, reshape)
+        else:
+            pairs = _matched_by_order(group, model.layers, reshape)
+    _assign(pairs)
+
+
+def _may_write(filepath, overwrite) -> bool:
+    exists = isinstance(filepath, (str, os.PathLike)) and os.path.isfile(filepath)
+    return overwrite or not exists or ask_to_proceed_with_overwrite(filepath)
+
+
+# ------------------------------------------------------------------------------------------------------ whole models
+
+
+def save_model(model, filepath, overwrite=True, include_optimizer=True):
+    """Write graph, weights, compile arguments and optimizer state to one HDF5 file, completely or not at all.
+
+    Arguments:
+        model: a `Model` or `Sequential`.
+        filepath: a path, or an h5py file or group.
+        overwrite: whether an existing file may be replaced without asking.
+        include_optimizer: whether the compile arguments and the state of the optimizer are written too.
+
+    Raises:
+        FileExistsError: if the file may not be replaced, and there is no terminal to ask on.
+    """
+    if _may_write(filepath, overwrite):
+        with hdf5.writing(filepath) as group:
+            _write_model(group, model, include_optimizer)
+
+
+def _write_model(group, model, include_optimizer):
+    hdf5.write_text(group, "keras_version", hdf5.KERAS_VERSION)
+    hdf5.write_text(group, "backend", hdf5.BACKEND)
+    hdf5.write_text(group, "model_config", json.dumps(_described(model), default=_plain))
+    _write_weights(group.create_group("model_weights"), model.layers)
+    if include_optimizer and model.optimizer is not None:
+        _write_training(group, model)
+
+
+def _write_training(group, model):
+    optimizer = model.optimizer
+    try:
+        optimizer_config = optimizer.get_config()
+    except NotImplementedError as error:
+        warnings.warn(f"The optimizer was left out of the file: {error}", stacklevel=6)
+        return
+    training = {
+        "optimizer_config": {"class_name": type(optimizer).__name__, "config": optimizer_config},
+        "loss": model.loss,
+        "metrics": model.metrics,
+        "sample_weight_mode": model.sample_weight_mode,
+        "loss_weights": model.loss_weights,
+    }
+    if model.weighted_metrics:  # which Keras 2.2.4 forgets
+        training["weighted_metrics"] = model.weighted_metrics
+    hdf5.write_text(group, "training_config", json.dumps(training, default=_plain))
+    weights = optimizer.get_weights()
+    if weights:
+        prefix = f"training/{type(optimizer).__name__}/Variable"
+        named = [(f"{prefix}_{number}:0", weight) for number, weight in enumerate(weights)]
+        hdf5.write_arrays(group.create_group("optimizer_weights"), named)
+
+
+def load_model(filepath, custom_objects=None, compile=True, allow_code=False):
+    """A model from a file that `save_model`, of this package or of Keras 2, wrote.
+
+    Arguments:
+        filepath: a path, or an h5py file or group.
+        custom_objects: dict name -> class or function, of what is not this package's.
+        compile: whether to compile the model as it was, and restore the state of its optimizer.
+        allow_code: whether Python code in the file (of `Lambda` layers) may be run. Only for files that you trust.
+
+    Raises:
+        ValueError: if the file holds no model, or one that does not fit itself; if a class is not known; if the file
+            holds code and that was not allowed.
+    """
+    with hdf5.reading(filepath) as group:
+        text = hdf5.read_text(group, "model_config")
+        if text is None:
+            raise ValueError(
+                f"No model found in {filepath}: it has no 'model_config'. If it holds weights, use load_weights."
+            )
+        model = model_from_config(json.loads(text), custom_objects, allow_code=allow_code)
+        _assign(_matched_by_order(group["model_weights"], model.layers, reshape=False))
+        if compile:
+            _restore_training(group, model, custom_objects or {})
+    return model
+
+
+def _restore_training(group, model, custom_objects):
+    """Compile `model` as the file says, and restore the state of its optimizer."""
+    text = hdf5.read_text(group, "training_config")
+    if text is None:
+        warnings.warn(
+            "No training configuration found in save file: the model was *not* compiled. Compile it manually.",
+            stacklevel=4,
+        )
+        return
+    training = json.loads(text)
+
+    def resolved(value):
+        if isinstance(value, list):
+            return [resolved(part) for part in value]
+        if isinstance(value, dict):
+            return {name: resolved(part) for name, part in value.items()}
+        return custom_objects.get(value, value)
+
+    model.compile(
+        optimizer=optimizers.deserialize(training["optimizer_config"], custom_objects=custom_objects),
+        loss=resolved(training["loss"]),
+        metrics=resolved(training["metrics"]),
+        loss_weights=training["loss_weights"],
+        sample_weight_mode=training["sample_weight_mode"],
+        weighted_metrics=resolved(training.get("weighted_metrics")),
+    )
+    if "optimizer_weights" in group:
+        _restore_optimizer(model, hdf5.read_arrays(group["optimizer_weights"]))
+
+
+def _restore_optimizer(model, arrays):
+    with config.precision(model._dtypes()):
+        trained = jax.tree.map(lambda variable: variable.device_value(), model._variables["params"])
+        model.optimizer.state = model.optimizer.init(trained)
+        try:
+            model.optimizer.set_weights(arrays)
+        except ValueError as error:
+            warnings.warn(
+                "Error in loading the saved optimizer state. As a result, your model is starting with a freshly "
+                f"initialized optimizer. ({error})",
+                stacklevel=5,
+            )
+
+
+# ----------------------------------------------------------------------------------------------------------- pickles
+
+
+def pickle_model(model) -> bytes:
+    """What a pickle holds of `model`: the bytes of the file that `save_model` writes."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _write_model(file, model, include_optimizer=True)
+    return buffer.getvalue()
+
+
+def unpickle_model(state: bytes):
+    """The model of `pickle_model`. A pickle can run any code by itself, so that of `Lambda` layers may run too."""
+    import h5py
+
+    with h5py.File(io.BytesIO(state), "r") as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No training configuration")
+        return load_model(file, allow_code=True)

@@ -1,0 +1,215 @@
+"""Graphs as configs and back: the nested dicts that JSON, YAML and HDF5 files of models hold."""
+
+import copy
+import json
+import warnings
+
+from jkeras.graph.layer import Layer
+from jkeras.graph.tensor import unique_number
+from jkeras.graph.topology import Network
+from jkeras.serialize.objects import deserialize_keras_object
+
+__all__ = [
+    "graph_config",
+    "graph_from_config",
+    "layer_from_config",
+    "layer_table",
+    "numbered_name",
+    "sequential_config",
+    "sequential_from_config",
+]
+
+
+def numbered_name(cls) -> str:
+    """The next name of a model of class `cls`: 'sequential_1', 'sequential_2', ..."""
+    prefix = cls.__name__.lower()
+    return f"{prefix}_{unique_number(prefix)}"
+
+
+# ----------------------------------------------------------------------------------------------------------- layers
+
+
+def layer_table() -> dict:
+    """class name -> class, of all layers and models of this package (not of its users)."""
+    package = __name__.partition(".")[0]
+    table, waiting = {}, [Layer]
+    while waiting:
+        for cls in waiting.pop().__subclasses__():
+            waiting.append(cls)
+            if cls.__module__.partition(".")[0] == package:
+                table.setdefault(cls.__name__, cls)
+    return table
+
+
+def layer_from_config(config, custom_objects=None):
+    """A new layer from {'class_name': ..., 'config': ...}.
+
+    Arguments:
+        config: such a dict.
+        custom_objects: dict name -> class or function, of what is not this package's.
+
+    Raises:
+        ValueError: if the class is not known.
+    """
+    return deserialize_keras_object(config, layer_table(), custom_objects, "layer")
+
+
+# ----------------------------------------------------------------------------------------------------------- graphs
+
+
+def _kept_places(network) -> dict:
+    """node -> its number among the calls of its layer that belong to `network`."""
+    relevant = {node for nodes in network._nodes_by_depth.values() for node in nodes}
+    places = {}
+    for layer in network.layers:
+        first = 1 if isinstance(layer, Network) else 0  # call 0 of a network is its own inputs and outputs
+        kept = [node for node in layer._inbound_nodes if node in relevant]
+        places.update((node, number) for number, node in enumerate(kept, first))
+    return places
+
+
+def _call_arguments(node) -> dict:
+    """The keyword arguments of a call, if they can be written down."""
+    try:
+        json.dumps(node.arguments)
+    except TypeError:
+        warnings.warn(
+            f"Layer {node.layer.name} was passed non-serializable keyword arguments: {node.arguments}. They will not "
+            "be included in the serialized model (and thus will be missing at deserialization time).",
+            stacklevel=5,
+        )
+        return {}
+    return node.arguments
+
+
+def _call_config(node, places) -> list:
+    """One call: [layer name, node, tensor, arguments] of each of its inputs."""
+    arguments = _call_arguments(node)
+    sources = [_coordinates(symbol, places) for symbol in node.call_inputs]
+    return [[*source, arguments] for source in sources]
+
+
+def _coordinates(symbol, places) -> list:
+    layer, index, tensor = symbol._keras_history
+    return [layer.name, places.get(layer._inbound_nodes[index], 0), tensor]
+
+
+def graph_config(network) -> dict:
+    """The config of `network`: layers with their configs and calls, and where the inputs and outputs are.
+
+    Nodes are numbered among the calls that belong to this network: a layer may be used elsewhere too.
+    """
+    places = _kept_places(network)
+    layers = []
+    for layer in network.layers:
+        calls = [node for node in layer._inbound_nodes if node in places and node.call_inputs]
+        layers.append(
+            {
+                "name": layer.name,
+                "class_name": type(layer).__name__,
+                "config": layer.get_config(),
+                "inbound_nodes": [_call_config(node, places) for node in calls],
+            }
+        )
+    config = {
+        "name": network.name,
+        "layers": layers,
+        "input_layers": [_coordinates(symbol, places) for symbol in network.inputs],
+        "output_layers": [_coordinates(symbol, places) for symbol in network.outputs],
+    }
+    return copy.deepcopy(config)
+
+
+class _Rebuild:
+    """The layers of a config, and their calls made one after another as their inputs come to exist."""
+
+    def __init__(self, config, custom_objects):
+        self.layers = {}
+        self.waiting = {}
+        for data in config["layers"]:
+            name = data["name"]
+            self.layers[name] = layer_from_config(data, custom_objects)
+            self.waiting[name] = list(data["inbound_nodes"])
+
+    def symbol(self, name, node, tensor):
+        """The symbol at these coordinates; None if its call was not made yet."""
+        if name not in self.layers:
+            raise ValueError(f"Improper model config: it refers to a layer {name!r} that it does not contain.")
+        nodes = self.layers[name]._inbound_nodes
+        return nodes[node].outputs[tensor] if node < len(nodes) else None
+
+    def call_all(self):
+        """Make all calls: those of one layer in their order, those of different layers as soon as they can be made."""
+        while any(self.waiting.values()):
+            progress = False
+            for name, calls in self.waiting.items():
+                while calls and self._call(self.layers[name], calls[0]):
+                    calls.pop(0)
+                    progress = True
+            if not progress:
+                stuck = [name for name, calls in self.waiting.items() if calls]
+                raise ValueError(f"Improper model config: the inputs of the layers {stuck} never come to exist.")
+
+    def _call(self, layer, sources) -> bool:
+        sources = [list(source) for source in sources]
+        if any(len(source) not in (3, 4) for source in sources):
+            raise ValueError(
+                f"Improperly formatted model config: a call of layer {layer.name} is {sources}; each input should be "
+                "[layer name, node, tensor] or [layer name, node, tensor, arguments]."
+            )
+        symbols = [self.symbol(*source[:3]) for source in sources]
+        if any(symbol is None for symbol in symbols):
+            return False
+        arguments = sources[0][3] if sources and len(sources[0]) == 4 else {}
+        layer(symbols[0] if len(symbols) == 1 else symbols, **arguments)
+        return True
+
+
+def graph_from_config(cls, config, custom_objects=None):
+    """A new network of class `cls`, with new weights, from what `graph_config` gives.
+
+    Arguments:
+        cls: called as `cls(inputs=..., outputs=..., name=...)`.
+        config: dict of 'name', 'layers', 'input_layers', 'output_layers'.
+        custom_objects: dict name -> class or function, of what is not this package's.
+
+    Raises:
+        ValueError: if a class is not known, or the calls do not make a graph.
+    """
+    rebuild = _Rebuild(config, custom_objects)
+    rebuild.call_all()
+    inputs = [rebuild.symbol(*place) for place in config["input_layers"]]
+    outputs = [rebuild.symbol(*place) for place in config["output_layers"]]
+    return cls(inputs=inputs, outputs=outputs, name=config.get("name"))
+
+
+# ----------------------------------------------------------------------------------------------------------- stacks
+
+
+def sequential_config(model) -> dict:
+    """The config of a stack: its name and the configs of its layers.
+
+    Where no layer states the input's shape (it was given to `build`, or came with the data), the stack does.
+    """
+    layers = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in model.layers]
+    config = {"name": model.name, "layers": copy.deepcopy(layers)}
+    if model.inputs and model.layers:
+        first = model.layers[0]
+        if not isinstance(first, Network) and getattr(first, "batch_input_shape", None) is None:
+            config["build_input_shape"] = model.inputs[0].shape
+    return config
+
+
+def sequential_from_config(cls, config, custom_objects=None):
+    """A new stack of class `cls`, with new weights, from what `sequential_config` gives.
+
+    A list of layer configs, as older files have it, is read too.
+    """
+    described = isinstance(config, dict)
+    model = cls(name=config.get("name") if described else None)
+    for layer in config["layers"] if described else config:
+        model.add(layer_from_config(layer, custom_objects))
+    shape = config.get("build_input_shape") if described else None
+    if shape and not model.inputs:
+        model.build(tuple(shape))
+    return model

@@ -1,0 +1,261 @@
+"""What a cell is, and what a recurrent layer is called on: inputs, initial states, constants.
+
+A cell is a layer with a `state_size`. Its `bind` settles all that is the same at every time step (weights, dropout
+masks, constants) and returns `step(x, states, time) -> output, states`. A cell in Keras style (`build` and
+`call(inputs, states)`) gets its step from `bind_called`.
+"""
+
+import copy
+import inspect
+
+import jax.numpy as jnp
+from jax import lax
+
+from jkeras import activations, batch, constraints, initializers, random, regularizers
+from jkeras.graph import adapter
+from jkeras.graph.layer import Layer
+from jkeras.graph.tensor import is_symbol
+from jkeras.serialize.objects import has_arg
+
+__all__ = [
+    "Cell",
+    "arguments_of",
+    "as_list",
+    "bind",
+    "check_cell",
+    "first",
+    "first_shape",
+    "join_inputs",
+    "output_size",
+    "part_of_batch",
+    "sizes",
+    "split_inputs",
+    "whole_batch",
+]
+
+
+def as_list(value) -> list:
+    """`value` as a list: of nothing for None."""
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def first(value):
+    """The first of a list or tuple, or `value` itself."""
+    return value[0] if isinstance(value, (list, tuple)) else value
+
+
+def sizes(cell) -> list:
+    """The sizes of the states of `cell`."""
+    return as_list(cell.state_size)
+
+
+def output_size(cell):
+    """The size of the output of `cell`: that of its first state if it does not say."""
+    size = getattr(cell, "output_size", None)
+    return sizes(cell)[0] if size is None else size
+
+
+def check_cell(cell, who):
+    for attribute, what in (("call", "method"), ("state_size", "attribute (an integer or a tuple of integers)")):
+        if not hasattr(cell, attribute):
+            raise ValueError(f"{who} should have a `{attribute}` {what}. Received: {cell!r}")
+
+
+def split_inputs(inputs, initial_state, constants, num_constants):
+    """What a recurrent layer was called on, as: inputs, list of initial states or None, list of constants or None.
+
+    Arguments:
+        inputs: a symbol or array, or the list of it, initial states and constants.
+        initial_state, constants: those given apart. num_constants: how many at the end of `inputs` are constants.
+    """
+    if isinstance(inputs, (list, tuple)):
+        inputs, *rest = inputs
+        if num_constants and constants is None:
+            rest, constants = rest[:-num_constants], rest[-num_constants:]
+        if rest and initial_state is None:
+            initial_state = rest
+    return inputs, as_list(initial_state) or None, as_list(constants) or None
+
+
+def join_inputs(layer, inputs, initial_state, constants):
+    """What `Layer.__call__` is given: symbols that layers made become inputs, other values stay arguments."""
+    given = {"initial_state": initial_state, "constants": constants}
+    given = {name: values for name, values in given.items() if values}
+    extra = [one for values in given.values() for one in values]
+    made = [hasattr(one, "_keras_history") for one in extra]
+    if any(made) and not all(made):
+        raise ValueError(
+            f"Layer {layer.name}: The initial state or constants of an RNN layer cannot be specified with a mix of "
+            "Keras tensors and non-Keras tensors (a Keras tensor is one that a layer returned, or `Input`)."
+        )
+    if extra and (all(made) or not is_symbol(inputs)):
+        return [inputs, *extra], {}
+    return inputs, given
+
+
+# ------------------------------------------------------------------------------------------------------------- cells
+
+
+def bind(cell, params, state, inputs, states, *, constants=None, key=None, training=False):
+    """The step of any cell: `step(x, states, time) -> output, list of states`.
+
+    Arguments:
+        params, state: the cell's. inputs, states: those of the first time step. constants: a list or None.
+        key: a key or None. training: a Python bool.
+    """
+    for base in type(cell).__mro__:
+        if "bind" in vars(base):
+            return cell.bind(params, state, inputs, states, constants=constants, key=key, training=training)
+        if "call" in vars(base):
+            break
+    return bind_called(cell, params, state, inputs, states, constants=constants, key=key, training=training)
+
+
+def bind_called(cell, params, state, inputs, states, *, constants=None, key=None, training=False):
+    """The step of a cell that computes in `call(inputs, states)`, which may also take `constants` and `training`."""
+    cell = copy.copy(cell)
+    if isinstance(cell, Layer) and not cell.built:
+        shapes = [tuple(array.shape) for array in [inputs, *as_list(constants)]]
+        cell.build(shapes if constants else shapes[0])
+    arguments = {"training": training} if has_arg(cell.call, "training") else {}
+    if constants:
+        arguments["constants"] = constants
+
+    def step(x, states, time):
+        if not isinstance(cell, Layer):
+            output, states = cell.call(x, states, **arguments)
+            return output, list(states)
+        inner = None if key is None else random.as_key(key).step(time)
+        with adapter.bound_scope(cell, params, state, key=inner, training=training) as scope:
+            output, states = cell.call(x, states, **arguments)
+            if scope.losses or scope.updates:
+                raise ValueError(
+                    f"Cell {cell.name} ({type(cell).__name__}): add_loss and add_update have no meaning inside a "
+                    "cell's `call`, which runs at every time step; use them in the layer around it."
+                )
+        return output, list(states)
+
+    step(
+        inputs, states, 0
+    )  # what `call` keeps on the cell from its first run (a dropout mask) then holds for all steps
+    return step
+
+
+_GETTERS = {
+    "activation": activations.get,
+    "_initializer": initializers.get,
+    "_regularizer": regularizers.get,
+    "_constraint": constraints.get,
+}
+
+
+def arguments_of(cls) -> list:
+    """The names of the arguments of `cls`'s constructor."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
+
+
+def first_shape(shape):
+    """The first shape of a list of shapes, or the shape itself."""
+    return shape[0] if isinstance(shape[0], (list, tuple)) else shape
+
+
+class Cell(Layer):
+    """The base of the built-in cells.
+
+    They have a `step(params, inputs, states, masks) -> output, states` on arrays, `gates`, and the arguments `units`,
+    `dropout`, `recurrent_dropout` and, some, `implementation`: 1 draws a dropout mask per gate, 2 one for all.
+    """
+
+    gates = 1
+    implementation = 1
+
+    def _adopt_arguments(self, arguments):
+        """Keep the arguments of a constructor, each in the form its name asks for."""
+        for name in arguments_of(type(self)):
+            value = arguments[name]
+            for ending, get in _GETTERS.items():
+                if name.endswith(ending):
+                    value = get(value)
+            setattr(self, name, value)
+        self.dropout = min(1.0, max(0.0, self.dropout))
+        self.recurrent_dropout = min(1.0, max(0.0, self.recurrent_dropout))
+        self.state_size = self.output_size = self.units
+
+    def init(self, key, input_shape):
+        size = self.gates * self.units
+        params = {
+            "kernel": self.weight(key, "kernel", (first_shape(input_shape)[-1], size)),
+            "recurrent_kernel": self.weight(key, "recurrent_kernel", (self.units, size), prefix="recurrent"),
+        }
+        if self.use_bias:
+            params["bias"] = self.weight(key, "bias", self.bias_shape(), self.initial_bias())
+        return params, {}
+
+    def bias_shape(self) -> tuple:
+        """The shape of the bias."""
+        return (self.gates * self.units,)
+
+    def initial_bias(self):
+        """The initializer of the bias."""
+        return self.bias_initializer
+
+    def bind(self, params, state, inputs, states, *, constants=None, key=None, training=False):
+        """The step with the dropout masks of this sequence."""
+        if constants:
+            raise ValueError(
+                f"RNN cell does not support constants: {self.name} ({type(self).__name__}) was given some."
+            )
+        masks = (None, None)
+        if training and self.drops():
+            key = self.draw_key(key)
+            masks = (
+                self._mask(key.fold("dropout"), inputs, self.dropout),
+                self._mask(key.fold("recurrent_dropout"), states[0], self.recurrent_dropout),
+            )
+        return lambda x, states, time: self.step(params, x, states, masks)
+
+    def drops(self) -> bool:
+        """Whether training draws dropout masks."""
+        return 0 < self.dropout < 1 or 0 < self.recurrent_dropout < 1
+
+    def _mask(self, key, like, rate):
+        """A dropout mask for each gate, or one for all: (batch, gates, ...); None if nothing is dropped."""
+        if not 0 < rate < 1:
+            return None
+        gates = self.gates if self.implementation == 1 else 1
+        keep = random.bernoulli(key, 1 - rate, (like.shape[0], gates, *like.shape[1:]))
+        return keep.astype(like.dtype) / (1 - rate)
+
+    def apply(self, params, state, inputs, *, states, key=None, training=False, mask=None, constants=None):
+        """One time step: (output, list of next states), and `state`.
+
+        Arguments:
+            inputs: (batch, size). states: a list of (batch, units).
+        """
+        states = list(states)
+        step = self.bind(params, state, inputs, states, constants=constants, key=key, training=training)
+        return step(inputs, states, 0), state
+
+    def call(self, inputs, states, training=None):
+        """One time step inside the `call` of a layer in Keras style: output, list of next states."""
+        return adapter.call_native(self, inputs, states=states, training=training)
+
+
+# ------------------------------------------------------------------------------------ states where the batch is split
+
+
+def part_of_batch(whole, size):
+    """Of the states of the whole batch those of the `size` examples at hand."""
+    if batch.shards() == 1:
+        return whole
+    return lax.dynamic_slice_in_dim(whole, batch.first_place(size), size)
+
+
+def whole_batch(part):
+    """The states of the whole batch from those of the examples at hand: each part in its place, summed up."""
+    shards, size = batch.shards(), part.shape[0]
+    if shards == 1:
+        return part
+    placed = jnp.zeros((size * shards, *part.shape[1:]), part.dtype)
+    return batch.mean(lax.dynamic_update_slice_in_dim(placed, shards * part, batch.first_place(size), 0))

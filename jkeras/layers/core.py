@@ -1,0 +1,619 @@
+"""Layers that stand between others: densely connected units, dropout, shapes, masks, and any function as a layer."""
+
+import codecs
+import contextlib
+import contextvars
+import marshal
+import math
+import operator
+import types
+
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras import activations, batch, config, constraints, initializers, random, regularizers
+from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.scope import Scope
+from jkeras.serialize.objects import deserialize_keras_object, has_arg
+
+__all__ = [
+    "Activation",
+    "ActivityRegularization",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Lambda",
+    "Masking",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "allow_code",
+    "func_dump",
+    "func_load",
+    "take_as",
+]
+
+
+def take_as(inputs, axis: int, size: int):
+    """`inputs`, its `axis` taken to have `size`: changes nothing but an abstract run in which that size is unknown."""
+    if isinstance(inputs.shape[axis], int):
+        return inputs
+    return jnp.take(inputs, np.arange(size), axis=axis, mode="clip")
+
+
+def _count(layer: Layer, argument: str, value) -> int:
+    """`value` as an integer above zero; `argument` is what the message calls it."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{type(layer).__name__}: `{argument}` must be a positive integer. Received: {value!r}")
+    return number
+
+
+class Dense(Layer):
+    """Densely connected units.
+
+        outputs = activation(inputs . kernel + bias)
+
+    Arguments:
+        units: the number of outputs.
+        activation: a name or function; None passes the sum on as it is.
+        use_bias: whether `bias` is added.
+        kernel_initializer, bias_initializer: how the weights start.
+        kernel_regularizer, bias_regularizer: penalties of the weights.
+        activity_regularizer: penalty of the outputs.
+        kernel_constraint, bias_constraint: applied to the weights after each update.
+
+    Input shape: (batch, ..., inputs); of an input with more than two axes the last one is connected.
+    Output shape: (batch, ..., units).
+
+    Weights: kernel (inputs, units), bias (units,).
+
+    Raises:
+        ValueError: if `units` is no positive integer, or the size of the last axis is not known.
+
+    Example:
+        >>> import jax
+        >>> layer = Dense(3, activation="relu")
+        >>> params, state = layer.init(jax.random.key(0), (None, 4))
+        >>> outputs, state = layer.apply(params, state, jax.numpy.ones((2, 4)))
+        >>> outputs.shape
+        (2, 3)
+    """
+
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = _count(self, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def init(self, key, input_shape):
+        if input_shape[-1] is None:
+            raise ValueError(
+                f"Layer {self.name} (Dense): the size of the last axis of its input must be known. "
+                f"Found shape: {tuple(input_shape)}."
+            )
+        params = {"kernel": self.weight(key, "kernel", (input_shape[-1], self.units))}
+        if self.use_bias:
+            params["bias"] = self.weight(key, "bias", (self.units,))
+        return params, {}
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        outputs = jnp.dot(inputs, params["kernel"])  # (batch, ..., units)
+        if self.use_bias:
+            outputs = outputs + params["bias"]
+        return self.activation(outputs), state
+
+
+class Activation(Layer):
+    """An activation function as a layer.
+
+    Arguments:
+        activation: a name or function.
+
+    Input and output shape: any, the same.
+
+    Example:
+        >>> layer = Activation("relu")
+        >>> layer.apply({}, {}, jnp.array([[-1.0, 2.0]]))[0].tolist()
+        [[0.0, 2.0]]
+    """
+
+    def __init__(self, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.activation = activations.get(activation)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        return self.activation(inputs), state
+
+
+class ActivityRegularization(Layer):
+    """The inputs, unchanged; l1 * sum(abs(inputs)) + l2 * sum(inputs ** 2) is added to the loss.
+
+    Arguments:
+        l1, l2: factors of the two penalties.
+
+    Input and output shape: any, the same.
+    """
+
+    def __init__(self, l1=0.0, l2=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.l1 = l1
+        self.l2 = l2
+        self.activity_regularizer = regularizers.L1L2(l1=l1, l2=l2)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        return inputs, state
+
+
+class Masking(Layer):
+    """Masks the time steps all of whose features equal `mask_value`, and sets them to zero.
+
+    Layers after this one that know masks skip these steps; one that does not support masks raises.
+
+    Arguments:
+        mask_value: the value that marks a step to skip.
+
+    Input and output shape: (batch, time, ..., features), the same.
+    """
+
+    def __init__(self, mask_value=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.mask_value = mask_value
+
+    def compute_mask(self, inputs, mask=None):
+        return jnp.any(inputs != self.mask_value, axis=-1)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        return inputs * self.compute_mask(inputs)[..., None].astype(inputs.dtype), state
+
+
+# ---------------------------------------------------------------------------------------------------------- dropout
+
+
+class Dropout(Layer):
+    """Sets a random part of the inputs to zero while training, and scales up the rest so that the sum stays.
+
+        outputs = where(kept, inputs / (1 - rate), 0),  P(kept) = 1 - rate
+
+    Arguments:
+        rate: the part that is dropped, between 0 and 1. At 0 and, as in Keras 2.2.4, at 1 nothing is dropped.
+        noise_shape: the shape of `kept`, which is broadcast to the inputs' shape: None where an axis has the inputs'
+            size, 1 where its entries are kept or dropped together.
+        seed: an integer: layers with different seeds draw differently from the same key.
+
+    Input and output shape: any, the same.
+
+    Raises:
+        ValueError: while training without a key, or if `noise_shape` does not fit the inputs.
+
+    Reference:
+        Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting,
+        https://jmlr.org/papers/v15/srivastava14a.html
+
+    Example:
+        >>> import jax
+        >>> outputs, _ = Dropout(0.5).apply({}, {}, jnp.ones((2, 3)), key=jax.random.key(0), training=True)
+        >>> sorted({float(value) for value in outputs.ravel()})
+        [0.0, 2.0]
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = min(1.0, max(0.0, rate))
+        self.noise_shape = noise_shape
+        self.seed = seed
+        self.supports_masking = True
+
+    def _noise_shape(self, shape) -> tuple:
+        """The shape of `kept` for inputs of `shape`, None where it has their size."""
+        return (None,) * len(shape) if self.noise_shape is None else tuple(self.noise_shape)
+
+    def _kept(self, key, shape):
+        """Which of the inputs are kept: an array of bool that broadcasts to `shape`."""
+        key = self.draw_key(key)
+        if self.seed is not None:
+            key = key.fold("seed", self.seed)
+        noise_shape = self._noise_shape(shape)
+        if len(noise_shape) > len(shape):
+            raise ValueError(
+                f"Layer {self.name}: noise_shape={noise_shape} has more axes than the input of shape {tuple(shape)}."
+            )
+        sizes = [size if noise is None else noise for noise, size in zip(noise_shape, shape, strict=False)]
+        sizes = [1] * (len(shape) - len(sizes)) + sizes
+        if sizes[0] != 1 and sizes[0] == shape[0] * batch.shards():
+            sizes[0] = shape[0]  # it states the size of the whole batch, of which this is one part
+        for size, whole in zip(sizes, shape, strict=True):
+            if size is not whole and size not in (1, whole):
+                raise ValueError(
+                    f"Layer {self.name}: noise_shape={noise_shape} does not broadcast to the shape {tuple(shape)} of "
+                    "the input: each entry must be None, 1 or the size of that axis."
+                )
+        per_example = noise_shape[0] != 1 and len(noise_shape) == len(shape)
+        return random.bernoulli(key, 1.0 - self.rate, tuple(sizes), per_example=per_example)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        if not training or not 0.0 < self.rate < 1.0:
+            return inputs, state
+        kept = self._kept(key, inputs.shape)
+        return jnp.where(kept, inputs / (1.0 - self.rate), 0).astype(inputs.dtype), state
+
+
+class _SpatialDropout(Dropout):
+    """Dropout of whole feature maps: all places of a channel together."""
+
+    data_format = "channels_last"
+
+    @classmethod
+    def _config_names(cls):
+        # Keras 2.2.4 leaves out data_format here, so a layer read from its config has the default one.
+        return ["rate", "noise_shape", "seed"]
+
+    def _noise_shape(self, shape):
+        places = (1,) * (len(shape) - 2)
+        return (None, None, *places) if self.data_format == "channels_first" else (None, *places, None)
+
+
+class SpatialDropout1D(_SpatialDropout):
+    """`Dropout` of whole channels of sequences: all time steps of one together.
+
+    Arguments:
+        rate: the part of the channels that is dropped.
+
+    Input and output shape: (batch, time, channels), the same.
+
+    Reference:
+        Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
+    """
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(rate, **kwargs)
+        self.input_spec = InputSpec(ndim=3)
+
+
+class SpatialDropout2D(_SpatialDropout):
+    """`Dropout` of whole channels of images.
+
+    Arguments:
+        rate: the part of the channels that is dropped.
+        data_format: 'channels_last' or 'channels_first'. As in Keras 2.2.4 it is not part of the layer's config.
+
+    Input and output shape: (batch, rows, columns, channels) or (batch, channels, rows, columns), the same.
+
+    Reference:
+        Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
+    """
+
+    def __init__(self, rate, data_format=None, **kwargs):
+        super().__init__(rate, **kwargs)
+        self.data_format = config.data_format(data_format)
+        self.input_spec = InputSpec(ndim=4)
+
+
+class SpatialDropout3D(_SpatialDropout):
+    """`Dropout` of whole channels of volumes.
+
+    Arguments:
+        rate: the part of the channels that is dropped.
+        data_format: 'channels_last' or 'channels_first'. As in Keras 2.2.4 it is not part of the layer's config.
+
+    Input and output shape: (batch, x, y, z, channels) or (batch, channels, x, y, z), the same.
+
+    Reference:
+        Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
+    """
+
+    def __init__(self, rate, data_format=None, **kwargs):
+        super().__init__(rate, **kwargs)
+        self.data_format = config.data_format(data_format)
+        self.input_spec = InputSpec(ndim=5)
+
+
+# ----------------------------------------------------------------------------------------------------------- shapes
+
+
+class Reshape(Layer):
+    """The inputs of each example in another shape.
+
+    Arguments:
+        target_shape: the shape of one example; one of its sizes may be -1: what remains.
+
+    Input shape: (batch, ...). Output shape: (batch, *target_shape).
+
+    Raises:
+        ValueError: if two sizes are -1, or the sizes do not multiply to those of the input.
+
+    Example:
+        >>> Reshape((-1, 2)).apply({}, {}, jnp.zeros((5, 6)))[0].shape
+        (5, 3, 2)
+    """
+
+    def __init__(self, target_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.target_shape = tuple(target_shape)
+        if sum(size < 0 for size in self.target_shape) > 1:
+            raise ValueError(f"Reshape: can only specify one unknown dimension. Received: {self.target_shape}")
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        shape, target = inputs.shape[1:], self.target_shape
+        known = math.prod(size for size in target if size >= 0)
+        if all(isinstance(size, int) for size in shape):
+            size = math.prod(shape)
+            if (size % known if known else 1) if -1 in target else size != known:
+                raise ValueError(
+                    f"Layer {self.name} (Reshape): total size of new array must be unchanged: an input of shape "
+                    f"{shape} has {size} numbers for each example, the target shape is {target}."
+                )
+        elif -1 not in target:
+            inputs = take_as(inputs.reshape((inputs.shape[0], -1)), 1, known)
+        return inputs.reshape((inputs.shape[0], *target)), state
+
+
+class Permute(Layer):
+    """The axes of each example in another order.
+
+    Arguments:
+        dims: the axes of the input in the order of the output's, counted from 1 (the batch axis stays): (2, 1) swaps
+            two.
+
+    Input shape: (batch, ...). Output shape: (batch, ...), the sizes in the new order.
+
+    Raises:
+        ValueError: if `dims` is not a permutation of 1, 2, ...
+
+    Example:
+        >>> Permute((2, 1)).apply({}, {}, jnp.zeros((5, 10, 64)))[0].shape
+        (5, 64, 10)
+    """
+
+    def __init__(self, dims, **kwargs):
+        super().__init__(**kwargs)
+        self.dims = tuple(dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ValueError(f"Permute: `dims` must be a permutation of 1 to {len(self.dims)}. Received: {self.dims}")
+        self.input_spec = InputSpec(ndim=len(self.dims) + 1)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        return jnp.transpose(inputs, (0, *self.dims)), state
+
+
+class Flatten(Layer):
+    """The inputs of each example in one row.
+
+    Arguments:
+        data_format: of inputs in 'channels_first' the channels become the fastest axis, so that what follows sees the
+            same order in either layout.
+
+    Input shape: (batch, ...), three axes or more. Output shape: (batch, product of the sizes).
+
+    Example:
+        >>> Flatten().apply({}, {}, jnp.zeros((5, 4, 3)))[0].shape
+        (5, 12)
+    """
+
+    def __init__(self, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.input_spec = InputSpec(min_ndim=3)
+        self.data_format = config.data_format(data_format)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        if self.data_format == "channels_first":
+            inputs = jnp.moveaxis(inputs, 1, -1)
+        return inputs.reshape((inputs.shape[0], math.prod(inputs.shape[1:]))), state
+
+
+class RepeatVector(Layer):
+    """The inputs of each example `n` times, as a sequence.
+
+    Arguments:
+        n: how many times.
+
+    Input shape: (batch, features). Output shape: (batch, n, features).
+    """
+
+    def __init__(self, n, **kwargs):
+        super().__init__(**kwargs)
+        self.n = _count(self, "n", n)
+        self.input_spec = InputSpec(ndim=2)
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        return jnp.repeat(inputs[:, None, :], self.n, axis=1), state
+
+
+# ------------------------------------------------------------------------------------------- any function as a layer
+
+_code_allowed: contextvars.ContextVar[bool] = contextvars.ContextVar("code_allowed", default=False)
+
+
+@contextlib.contextmanager
+def allow_code(allowed: bool = True):
+    """Inside, `Lambda` layers may be made from code that a config holds. Only for files from whom you trust."""
+    token = _code_allowed.set(allowed)
+    try:
+        yield
+    finally:
+        _code_allowed.reset(token)
+
+
+def func_dump(func) -> tuple:
+    """A Python function as (code, defaults, closure): the code in base64, as Keras writes it."""
+    code = codecs.encode(marshal.dumps(func.__code__), "base64").decode("ascii")
+    closure = tuple(cell.cell_contents for cell in func.__closure__) if func.__closure__ else None
+    return code, func.__defaults__, closure
+
+
+def func_load(code, defaults=None, closure=None, globs=None):
+    """The function that `func_dump` wrote. Calling it runs that code: only for what comes from whom you trust.
+
+    Arguments:
+        code: the code in base64, or all that `func_dump` returned, also as a list.
+        defaults, closure: the default arguments and the values of the enclosing variables.
+        globs: the names that the function sees as globals, `jkeras.layers.core`'s own if not given.
+
+    Raises:
+        ValueError: if it is no code, or that of another version of Python.
+    """
+    if isinstance(code, (list, tuple)):
+        code, defaults, closure = code
+    try:
+        function_code = marshal.loads(codecs.decode(code.encode("ascii"), "base64"))
+    except (ValueError, EOFError, TypeError) as error:
+        raise ValueError(
+            f"The code of a function could not be read ({error}): Python code in files can only be read by the version "
+            "of Python that wrote it."
+        ) from error
+    cells = None if closure is None else tuple(types.CellType(value) for value in closure)
+    defaults = None if defaults is None else tuple(defaults)
+    return types.FunctionType(function_code, globals() if globs is None else globs, None, defaults, cells)
+
+
+def _dump(function):
+    """(what a config holds of `function`, how it holds it): Python functions as code, other callables by name."""
+    if isinstance(function, types.FunctionType):
+        return func_dump(function), "lambda"
+    if callable(function):
+        return getattr(function, "__name__", type(function).__name__), "function"
+    return function, "raw"
+
+
+class Lambda(Layer):
+    """A function of arrays as a layer.
+
+    Arguments:
+        function: called with the input (of several inputs, a list); if it has an argument `mask` or `training` it is
+            handed those too. Backend functions inside of it see the layer's training flag and key.
+        output_shape: the shape of one example of the output, or a function of the input shape; as shapes are inferred
+            it is only what `compute_output_shape` answers.
+        mask: the output's mask, or a function of (inputs, mask) that returns it.
+        arguments: dict of further keyword arguments of `function`.
+
+    Configs hold `function` as Keras's do: a Python function as code. Such code is not run when a config or file is
+    read, unless it is allowed (see `from_config`).
+
+    Input shape: any. Output shape: what `function` returns.
+
+    Example:
+        >>> Lambda(lambda x, power: x**power, arguments={"power": 2}).apply({}, {}, jnp.array([3.0]))[0].tolist()
+        [9.0]
+    """
+
+    def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"In Lambda, `function` must be callable. Received: {function!r}")
+        if output_shape is not None and not isinstance(output_shape, (list, tuple)) and not callable(output_shape):
+            raise TypeError(
+                f"In Lambda, `output_shape` must be a list, a tuple, or a function. Received: {output_shape!r}"
+            )
+        self.function = function
+        self.arguments = dict(arguments or {})
+        self.supports_masking = mask is not None
+        self.mask = mask
+        self._output_shape = tuple(output_shape) if isinstance(output_shape, list) else output_shape
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        arguments = dict(self.arguments)
+        for name, value in (("mask", mask), ("training", training)):
+            if name not in arguments and has_arg(self.function, name):
+                arguments[name] = value
+        with Scope(training=training, key=None if key is None else random.as_key(key)):
+            return self.function(inputs, **arguments), state
+
+    def compute_mask(self, inputs, mask=None):
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def compute_output_shape(self, input_shape):
+        if self._output_shape is None:
+            return super().compute_output_shape(input_shape)
+        if not callable(self._output_shape):
+            first = input_shape[0] if isinstance(input_shape, list) else input_shape
+            return (first[0] if first else None, *self._output_shape)
+        shape = self._output_shape(input_shape)
+        if not isinstance(shape, (list, tuple)):
+            raise ValueError(
+                f"Layer {self.name} (Lambda): the `output_shape` function must return a tuple or a list of tuples. "
+                f"It returned: {shape!r}"
+            )
+        return tuple(shape) if not isinstance(shape[0], (list, tuple)) else shape
+
+    def get_config(self):
+        function, function_type = _dump(self.function)
+        output_shape, output_shape_type = _dump(self._output_shape)
+        return super().get_config() | {
+            "function": function,
+            "function_type": function_type,
+            "output_shape": output_shape,
+            "output_shape_type": output_shape_type,
+            "arguments": self.arguments,
+        }
+
+    @classmethod
+    def _config_names(cls):
+        return []
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """A new layer from a config as `get_config` gives.
+
+        Arguments:
+            custom_objects: dict name -> function. A function that the config holds by its name is looked up here; in
+                place of code that the config holds, the function under the layer's name is taken.
+
+        Raises:
+            ValueError: if the config holds code, no function stands for it and running code was not allowed.
+        """
+        config = dict(config)
+        for part in ("function", "output_shape"):
+            kind = config.pop(part + "_type", "raw")
+            stands_for = config.get("name") if part == "function" else f"{config.get('name')}_output_shape"
+            if kind == "function":
+                config[part] = deserialize_keras_object(
+                    config[part], custom_objects=custom_objects, printable_module_name=f"{part} in Lambda layer"
+                )
+            elif kind == "lambda" and callable((custom_objects or {}).get(stands_for)):
+                config[part] = custom_objects[stands_for]
+            elif kind == "lambda":
+                if not _code_allowed.get():
+                    raise ValueError(
+                        f"Layer {config.get('name')} (Lambda): its {part} is Python code in the file, and reading a "
+                        "file does not run code from it. If you trust its source, allow that by load_model(..., "
+                        f"allow_code=True); or pass the function itself: custom_objects={{{stands_for!r}: function}}."
+                    )
+                config[part] = func_load(config[part], globs={**globals(), **(custom_objects or {})})
+            elif kind != "raw":
+                raise TypeError(f"Layer {config.get('name')} (Lambda): unknown {part} type: {kind!r}")
+        config["arguments"] = {
+            name: np.array(value["value"]) if isinstance(value, dict) and value.get("type") == "ndarray" else value
+            for name, value in (config.get("arguments") or {}).items()
+        }
+        return cls(**config)

@@ -1,0 +1,657 @@
+"""Recurrent layers: `RNN` runs a cell over the time steps; `SimpleRNN`, `GRU` and `LSTM` make their cell themselves.
+
+What a cell is: see `jkeras.layers.cell`. The arithmetic: see `jkeras.layers.kernels.rnn`.
+"""
+
+import operator
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras import activations, config, initializers, random, regularizers
+from jkeras.graph import adapter
+from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.cell import (
+    Cell,
+    arguments_of,
+    as_list,
+    bind,
+    check_cell,
+    first,
+    first_shape,
+    join_inputs,
+    output_size,
+    part_of_batch,
+    sizes,
+    split_inputs,
+    whole_batch,
+)
+from jkeras.layers.kernels import rnn
+from jkeras.serialize.objects import CustomObjectScope, has_arg
+
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells"]
+
+# With these activations the whole-sequence kernels apply: one element of the result depends on one element only.
+# fmt: off
+_ELEMENTWISE = {
+    activations.elu, activations.exponential, activations.hard_sigmoid, activations.linear, activations.relu,
+    activations.selu, activations.sigmoid, activations.softplus, activations.softsign, activations.tanh,
+}
+# fmt: on
+
+
+class SimpleRNNCell(Cell):
+    """One step of `SimpleRNN`: h = activation(x W + h U + b).
+
+    Arguments: as of `SimpleRNN`.
+
+    Weights: kernel (size, units), recurrent_kernel (units, units), bias (units,). States: h.
+    """
+
+    def __init__(
+        self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
+        recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None, recurrent_constraint=None,
+        bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, **kwargs,
+    ):  # fmt: skip
+        super().__init__(**kwargs)
+        self._adopt_arguments(locals())
+
+    def step(self, params, inputs, states, masks=(None, None)):
+        """output, [h] after `inputs` (batch, size) and `states` [h]."""
+        from_hidden = rnn.project(states[0], params["recurrent_kernel"], None, masks[1])
+        output = self.activation(rnn.project(inputs, params["kernel"], params.get("bias"), masks[0]) + from_hidden)
+        return output, [output]
+
+
+class GRUCell(Cell):
+    """One step of `GRU`.
+
+    Arguments: as of `GRU`.
+
+    Weights: kernel (size, 3 * units), recurrent_kernel (units, 3 * units), bias (3 * units,), or with `reset_after`
+    (2, 3 * units); the gates in the order z (update), r (reset), h (candidate). States: h.
+    """
+
+    gates = 3
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
+        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+        kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None,
+        recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, implementation=1,
+        reset_after=False, **kwargs,
+    ):  # fmt: skip
+        super().__init__(**kwargs)
+        self._adopt_arguments(locals())
+
+    def bias_shape(self):
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def _biases(self, params):
+        """The bias of the inputs' products and that of the state's."""
+        bias = params.get("bias")
+        return (bias[0], bias[1]) if bias is not None and self.reset_after else (bias, None)
+
+    def step(self, params, inputs, states, masks=(None, None)):
+        """output, [h] after `inputs` (batch, size) and `states` [h]."""
+        bias, recurrent_bias = self._biases(params)
+        output, _, _ = rnn.gru_step(
+            rnn.project(inputs, params["kernel"], bias, masks[0]),
+            states[0],
+            params["recurrent_kernel"],
+            recurrent_bias,
+            self.activation,
+            self.recurrent_activation,
+            reset_after=self.reset_after,
+            masks=masks[1],
+        )
+        return output, [output]
+
+    def sweep(self, params, inputs, states, keep, sequences):
+        """All steps at once: outputs (time, batch, units) or None, and the last states."""
+        options = (self.activation, self.recurrent_activation, self.reset_after, sequences)
+        weights = (params["kernel"], params["recurrent_kernel"], *self._biases(params))
+        outputs, state = rnn.gru(options, weights, inputs, states[0], keep)
+        return outputs, [state]
+
+
+class LSTMCell(Cell):
+    """One step of `LSTM`.
+
+    Arguments: as of `LSTM`.
+
+    Weights: kernel (size, 4 * units), recurrent_kernel (units, 4 * units), bias (4 * units,); the gates in the order
+    i (input), f (forget), c (cell), o (output). States: h, c.
+    """
+
+    gates = 4
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
+        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+        unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
+        kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
+        implementation=1, **kwargs,
+    ):  # fmt: skip
+        super().__init__(**kwargs)
+        self._adopt_arguments(locals())
+        self.state_size = (self.units, self.units)
+
+    def initial_bias(self):
+        if not self.unit_forget_bias:
+            return self.bias_initializer
+
+        def with_forget_ones(shape, dtype=None, *, key=None):
+            bias = initializers.draw(self.bias_initializer, key, shape, dtype)
+            bias[self.units : 2 * self.units] = 1
+            return bias
+
+        return with_forget_ones
+
+    def step(self, params, inputs, states, masks=(None, None)):
+        """output, [h, c] after `inputs` (batch, size) and `states` [h, c]."""
+        gates = rnn.project(inputs, params["kernel"], params.get("bias"), masks[0])
+        gates = gates + rnn.project(states[0], params["recurrent_kernel"], None, masks[1])
+        hidden, carry = rnn.lstm_step(gates, states[1], self.activation, self.recurrent_activation)
+        return hidden, [hidden, carry]
+
+    def sweep(self, params, inputs, states, keep, sequences):
+        """All steps at once: outputs (time, batch, units) or None, and the last states."""
+        options = (self.activation, self.recurrent_activation, sequences)
+        weights = (params["kernel"], params["recurrent_kernel"], params.get("bias"))
+        outputs, *states = rnn.lstm(options, weights, inputs, *states, keep)
+        return outputs, states
+
+
+class StackedRNNCells(Layer):
+    """Several cells as one: the output of each is the input of the next.
+
+    Arguments:
+        cells: a list of cells.
+        reverse_state_order: whether the states are listed from the last cell to the first.
+
+    States: those of all cells, in order. The output is that of the last cell.
+
+    Example:
+        >>> layer = RNN(StackedRNNCells([LSTMCell(8), GRUCell(4)]))
+        >>> layer.compute_output_shape((None, 10, 3))
+        (None, 4)
+    """
+
+    def __init__(self, cells, **kwargs):
+        for cell in cells:
+            check_cell(cell, "All cells")
+        self.cells = list(cells)
+        self.reverse_state_order = kwargs.pop("reverse_state_order", False)
+        super().__init__(**kwargs)
+
+    def _in_state_order(self, items):
+        return list(items)[::-1] if self.reverse_state_order else list(items)
+
+    @property
+    def state_size(self):
+        return tuple(size for cell in self._in_state_order(self.cells) for size in sizes(cell))
+
+    @property
+    def output_size(self):
+        return output_size(self.cells[-1])
+
+    def sublayers(self):
+        return {f"cell_{place}": cell for place, cell in enumerate(self.cells) if isinstance(cell, Layer)}
+
+    def sublayer_shapes(self, input_shape):
+        shape, *constants = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
+        shapes = {}
+        for place, cell in enumerate(self.cells):
+            with_constants = constants and has_arg(cell.call, "constants")
+            shapes[f"cell_{place}"] = [shape, *constants] if with_constants else shape
+            shape = (shape[0], output_size(cell))
+        return shapes
+
+    def bind(self, params, state, inputs, states, *, constants=None, key=None, training=False):
+        """The step that goes through the cells."""
+        steps = []
+        for place, (cell, part) in enumerate(zip(self.cells, self._parts(states), strict=True)):
+            name = f"cell_{place}"
+            step = bind(
+                cell,
+                params.get(name, {}),
+                state.get(name, {}),
+                inputs,
+                part,
+                constants=constants if has_arg(cell.call, "constants") else None,
+                key=None if key is None else random.as_key(key).fold(name),
+                training=training,
+            )
+            steps.append(step)
+            if cell is not self.cells[-1]:
+                inputs, _ = step(inputs, part, 0)
+
+        def through(x, states, time):
+            after = []
+            for step, part in zip(steps, self._parts(states), strict=True):
+                x, part = step(x, part, time)
+                after.append(part)
+            return x, [one for part in self._in_state_order(after) for one in part]
+
+        return through
+
+    def _parts(self, states):
+        """The states of each cell."""
+        parts, start = [], 0
+        for cell in self._in_state_order(self.cells):
+            stop = start + len(sizes(cell))
+            parts.append(list(states[start:stop]))
+            start = stop
+        return self._in_state_order(parts)
+
+    apply = Cell.apply
+
+    def call(self, inputs, states, constants=None, training=None):
+        """One time step inside the `call` of a layer in Keras style: output, list of next states."""
+        return adapter.call_native(self, inputs, states=states, constants=constants, training=training)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        from jkeras.layers import deserialize
+
+        cells = [deserialize(cell, custom_objects=custom_objects) for cell in config["cells"]]
+        return cls(**{**config, "cells": cells})
+
+
+# ------------------------------------------------------------------------------------------------------------ layers
+
+
+class RNN(Layer):
+    """Run a cell over the time steps of a sequence.
+
+    Arguments:
+        cell: a cell: a layer with `state_size` (an integer, or a tuple of them) and `call(inputs, states)` that returns
+            (output, new states) and may also take `constants` and `training`; or a list of cells to be stacked.
+        return_sequences: whether to return the outputs of all steps instead of the last.
+        return_state: whether to return the last states, too.
+        go_backwards: from the last step to the first; a returned sequence is in that order.
+        stateful: whether the last states of a batch are the initial states of the next. The batch size must be fixed.
+        unroll: a longer program in place of a loop; the number of time steps must be fixed.
+        input_dim, input_length: size and number of time steps of the input, another way to say `input_shape`.
+
+    Input shape: (batch, time, size). As a list: [inputs, *initial states, *constants].
+
+    Output shape: (batch, units), or with `return_sequences` (batch, time, units); with `return_state` a list of it and
+    of the states, (batch, units) each.
+
+    A mask (batch, time): where it is false, the states stay as they are. The output there is the first state, which for
+    stacked cells is not the output's; unrolled it is the previous output.
+
+    Initial states are zeros unless given, as symbols `layer(x, initial_state=[...])`, or by `reset_states`. `layer(x,
+    constants=[...])` hands the cell the same values at every step.
+
+    Example:
+        >>> layer = RNN(LSTMCell(8), return_sequences=True)
+        >>> params, state = layer.init(jax.random.key(0), (2, 5, 3))
+        >>> layer.apply(params, state, jnp.ones((2, 5, 3)))[0].shape
+        (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        cell,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        **kwargs,
+    ):
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell)
+        check_cell(cell, "`cell`")
+        if kwargs.get("input_dim") is not None and "input_shape" not in kwargs:
+            kwargs["input_shape"] = (kwargs.pop("input_length", None), kwargs.pop("input_dim"))
+        self._num_constants = kwargs.pop("num_constants", None)
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.unroll = unroll
+        self.supports_masking = True
+        self.input_spec = [InputSpec(ndim=3)]
+
+    # ------------------------------------------------------------------------------------------------ the pure pair
+
+    def sublayers(self):
+        return {"cell": self.cell} if isinstance(self.cell, Layer) else {}
+
+    def sublayer_shapes(self, input_shape):
+        shape = tuple(first_shape(input_shape))
+        step = (shape[0], *shape[2:])
+        constants = list(input_shape[-self._num_constants :]) if self._num_constants else []
+        return {"cell": [step, *constants] if constants else step}
+
+    def state_shapes(self, input_shape) -> list:
+        """The shapes of the states for inputs of `input_shape`."""
+        return [(input_shape[0], size) for size in sizes(self.cell)]
+
+    @property
+    def unsaved_state(self):
+        return tuple(f"state_{place}" for place in range(len(sizes(self.cell))))
+
+    def init(self, key, input_shape):
+        params, state = super().init(key, input_shape)
+        if self.stateful:
+            shape = first_shape(input_shape)
+            if not shape[0]:
+                raise ValueError(
+                    f"Layer {self.name}: If a RNN is stateful, it needs to know its batch size. Specify the batch size "
+                    "of your input tensors: `batch_input_shape=(...)` of the first layer of a Sequential model, or "
+                    f"`batch_shape=(...)` of Input. Input shape: {tuple(shape)}."
+                )
+            dtype = jnp.dtype(config.floatx())
+            for name, state_shape in zip(self.unsaved_state, self.state_shapes(shape), strict=True):
+                state[name] = np.zeros(state_shape, dtype)
+        return params, state
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None, initial_state=None, constants=None):
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+        weights = params.get("cell", {}), state.get("cell", {})
+        inputs = jnp.asarray(inputs)
+        inputs = inputs.astype(jnp.result_type(inputs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(weights[0]))))
+        if initial_state is None:
+            initial_state = self._carried(state, inputs) if self.stateful else self.get_initial_state(inputs)
+        if len(initial_state) != len(sizes(self.cell)):
+            raise ValueError(
+                f"Layer {self.name} has {len(sizes(self.cell))} states but was passed {len(initial_state)} initial "
+                "states."
+            )
+        initial_state = [jnp.asarray(one).astype(inputs.dtype) for one in initial_state]
+        key = None if key is None else random.as_key(key).fold("cell")
+        run = self._sweep if self._sweeps(training, constants) else self._loop
+        last, outputs, states = run(weights, inputs, initial_state, first(mask), constants, key, training)
+        if self.stateful:
+            state = {**state, **dict(zip(self.unsaved_state, (whole_batch(one) for one in states), strict=True))}
+        output = outputs if self.return_sequences else last
+        return ([output, *states] if self.return_state else output), state
+
+    def _sweeps(self, training, constants) -> bool:
+        """Whether the cell can run the whole sequence at once: a built-in one, elementwise, without dropout."""
+        cell = self.cell
+        if self.unroll or constants or type(cell) not in (GRUCell, LSTMCell) or (training and cell.drops()):
+            return False
+        return {cell.activation, cell.recurrent_activation} <= _ELEMENTWISE
+
+    def _sweep(self, weights, inputs, states, mask, constants, key, training):
+        steps, keep = rnn.time_major(inputs, mask, self.go_backwards)
+        outputs, states = self.cell.sweep(weights[0], steps, states, keep, self.return_sequences)
+        return states[0], None if outputs is None else jnp.moveaxis(outputs, 0, 1), states
+
+    def _loop(self, weights, inputs, states, mask, constants, key, training):
+        start = inputs[:, -1 if self.go_backwards else 0]
+        step = bind(self.cell, *weights, start, states, constants=constants, key=key, training=training)
+        return rnn.loop(
+            step,
+            inputs,
+            states,
+            mask=mask,
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+            sequences=self.return_sequences,
+        )
+
+    def get_initial_state(self, inputs) -> list:
+        """Zeros, for `inputs` (batch, time, ...)."""
+        return [jnp.zeros(shape, inputs.dtype) for shape in self.state_shapes(inputs.shape)]
+
+    def _carried(self, state, inputs):
+        """The states that the previous batch left."""
+        states = [part_of_batch(state[name], inputs.shape[0]) for name in self.unsaved_state]
+        if states[0].shape[0] != inputs.shape[0]:
+            raise ValueError(
+                f"Layer {self.name} is stateful for batches of {states[0].shape[0]} examples; a batch of "
+                f"{inputs.shape[0]} was given."
+            )
+        return states
+
+    def compute_mask(self, inputs, mask=None):
+        output = first(mask) if self.return_sequences else None
+        return [output] + [None] * len(sizes(self.cell)) if self.return_state else output
+
+    # --------------------------------------------------------------------------------------------- call on symbols
+
+    def __call__(self, inputs, initial_state=None, constants=None, **arguments):
+        """Call the layer on a symbol, or on [inputs, *initial states, *constants], which may also be given by name."""
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+        if constants is not None:
+            if not has_arg(self.cell.call, "constants"):
+                raise ValueError(f"Layer {self.name}: RNN cell does not support constants.")
+            self._num_constants = len(constants)
+        if initial_state is not None:
+            self.check_states([tuple(one.shape) for one in initial_state])
+        inputs, given = join_inputs(self, inputs, initial_state, constants)
+        return super().__call__(inputs, **given, **arguments)
+
+    def check_states(self, shapes):
+        """Check the shapes of initial states.
+
+        Raises:
+            ValueError: if they are not as many, or not of the size, that the cell has.
+        """
+        if [shape[-1] for shape in shapes] != sizes(self.cell):
+            raise ValueError(
+                f"Layer {self.name}: An `initial_state` was passed that is not compatible with `cell.state_size`. "
+                f"Received states of shapes {shapes}; however `cell.state_size` is {self.cell.state_size}"
+            )
+
+    def assert_input_compatibility(self, shapes):
+        super().assert_input_compatibility(shapes[:1])
+        if self.unroll and shapes[0][1] in (None, 1):
+            raise ValueError(
+                f"Layer {self.name}: Cannot unroll a RNN if the time dimension is undefined or equal to 1. Give the "
+                "number of time steps: `input_shape` or `batch_input_shape` of the first layer of a Sequential model "
+                f"(`input_length` of an Embedding), `shape` of Input. Input shape: {tuple(shapes[0])}."
+            )
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = first_shape(input_shape)
+        self.input_spec = [InputSpec(shape=(shape[0] if self.stateful else None, None, *shape[2:]))]
+        if isinstance(self.cell, Layer):
+            self.cell.built = True
+
+    # ------------------------------------------------------------------------------------------------------ states
+
+    @property
+    def states(self) -> list:
+        """The variables of the states of a stateful layer; Nones before it is built, and if it is not stateful."""
+        return list(self._unsaved_state) or [None] * len(sizes(self.cell))
+
+    def reset_states(self, states=None):
+        """Set the states of a stateful layer to zeros, or to `states`, a list of arrays (batch, units).
+
+        Raises:
+            AttributeError: if it is not stateful.
+            ValueError: if it is not built, or their number or a shape is wrong.
+        """
+        if not self.stateful:
+            raise AttributeError(f"Layer must be stateful. Layer {self.name} is not.")
+        variables = self._unsaved_state
+        if not variables:
+            raise ValueError(f"Layer {self.name} has no states yet: call it on an input with a fixed batch size first.")
+        if states is None:
+            states = [np.zeros(variable.shape) for variable in variables]
+        states = [np.asarray(state) for state in as_list(states)]
+        if len(states) != len(variables):
+            raise ValueError(
+                f"Layer {self.name} expects {len(variables)} states, but it received {len(states)} state values."
+            )
+        for place, (state, variable) in enumerate(zip(states, variables, strict=True)):
+            if state.shape != variable.shape:
+                raise ValueError(
+                    f"State {place} is incompatible with layer {self.name}: expected shape={variable.shape}, "
+                    f"found shape={state.shape}"
+                )
+        for state, variable in zip(states, variables, strict=True):
+            variable.value = state.astype(variable.dtype)
+
+    # ------------------------------------------------------------------------------------------------------ config
+
+    def get_config(self):
+        constants = {} if self._num_constants is None else {"num_constants": self._num_constants}
+        return super().get_config() | constants
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if isinstance(config.get("cell"), dict):
+            from jkeras.layers import deserialize
+
+            config = {**config, "cell": deserialize(config["cell"], custom_objects=custom_objects)}
+        with CustomObjectScope(custom_objects):
+            return cls(**config)
+
+
+# ------------------------------------------------------------------------------------- layers that make their own cell
+
+
+class CellLayer(RNN):
+    """The base of the layers that take the arguments of a cell (`cell_class`), of `RNN`, and `activity_regularizer`.
+
+    The cell keeps its arguments; the layer shows them as properties.
+    """
+
+    cell_class: type | None = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in arguments_of(cls.cell_class) if "cell_class" in vars(cls) else ():
+            setattr(cls, name, property(operator.attrgetter("cell." + name), doc=f"The cell's `{name}`."))
+
+    def __init__(self, arguments, kwargs):
+        if arguments.get("implementation") == 0:
+            warnings.warn(
+                "`implementation=0` has been deprecated, and now defaults to `implementation=1`.", stacklevel=3
+            )
+            arguments = {**arguments, "implementation": 1}
+        cell = self.cell_class(**{name: arguments[name] for name in arguments_of(self.cell_class)})
+        super().__init__(cell, **{name: arguments[name] for name in arguments_of(RNN) if name != "cell"}, **kwargs)
+        self.activity_regularizer = regularizers.get(arguments["activity_regularizer"])
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if config.get("implementation") == 0:
+            config = {**config, "implementation": 1}
+        return super().from_config(config, custom_objects)
+
+
+class SimpleRNN(CellLayer):
+    """A fully connected recurrent layer: h = activation(x W + h U + b), and h is the output.
+
+    Arguments, input and output shape: as of `LSTM`, without `recurrent_activation`, `unit_forget_bias` and
+    `implementation`.
+
+    Example:
+        >>> layer = SimpleRNN(8)
+        >>> params, state = layer.init(jax.random.key(0), (2, 5, 3))
+        >>> layer.apply(params, state, jnp.ones((2, 5, 3)))[0].shape
+        (2, 8)
+    """
+
+    cell_class = SimpleRNNCell
+
+    def __init__(
+        self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
+        recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
+        recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, return_sequences=False,
+        return_state=False, go_backwards=False, stateful=False, unroll=False, **kwargs,
+    ):  # fmt: skip
+        if kwargs.pop("implementation", None) is not None:
+            warnings.warn("The `implementation` argument in `SimpleRNN` has been deprecated.", stacklevel=2)
+        super().__init__(locals(), kwargs)
+
+
+class GRU(CellLayer):
+    """Gated recurrent unit.
+
+    z, r = recurrent_activation(x W + h U + b);  h' = z h + (1 - z) activation(x W + (r h) U + b),
+    with `reset_after` instead activation(x W + b + r (h U + b')). h is the output.
+
+    Arguments, input and output shape: as of `LSTM`, without `unit_forget_bias`, and
+        reset_after: whether the reset gate comes after the matrix product, as in cuDNN.
+
+    With `implementation=2` and `recurrent_dropout`, the state that is mixed with the candidate has its dropout mask,
+    too, as in Keras 2.2.4.
+
+    Reference:
+        Cho et al., Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation,
+        https://arxiv.org/abs/1406.1078
+
+    Example:
+        >>> layer = GRU(8, return_sequences=True)
+        >>> params, state = layer.init(jax.random.key(0), (2, 5, 3))
+        >>> layer.apply(params, state, jnp.ones((2, 5, 3)))[0].shape
+        (2, 5, 8)
+    """
+
+    cell_class = GRUCell
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
+        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+        kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
+        implementation=1, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
+        unroll=False, reset_after=False, **kwargs,
+    ):  # fmt: skip
+        super().__init__(locals(), kwargs)
+
+
+class LSTM(CellLayer):
+    """Long short-term memory.
+
+    i, f, o = recurrent_activation(x W + h U + b);  c' = f c + i activation(x W + h U + b);  h' = o activation(c'), and
+    h is the output.
+
+    Arguments:
+        units: the size of the output and of each state.
+        activation: of the candidate and of the cell state; recurrent_activation: of the gates. Names or functions.
+        use_bias: whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: of the weights.
+        unit_forget_bias: whether the bias of the forget gate starts at one.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: added to the loss.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after each update.
+        dropout, recurrent_dropout: the fractions of the inputs and of the state to drop; one mask for a whole sequence.
+        implementation: 1: each gate has a dropout mask of its own; 2: one mask for all. Otherwise the same.
+        return_sequences, return_state, go_backwards, stateful, unroll: as of `RNN`.
+
+    Input shape: (batch, time, size).
+
+    Output shape: (batch, units), or with `return_sequences` (batch, time, units); with `return_state` a list of it, h
+    and c.
+
+    Reference:
+        Hochreiter and Schmidhuber, Long Short-Term Memory, http://www.bioinf.jku.at/publications/older/2604.pdf;
+        Gal and Ghahramani, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks,
+        https://arxiv.org/abs/1512.05287
+
+    Example:
+        >>> layer = LSTM(8)
+        >>> params, state = layer.init(jax.random.key(0), (2, 5, 3))
+        >>> layer.apply(params, state, jnp.ones((2, 5, 3)))[0].shape
+        (2, 8)
+    """
+
+    cell_class = LSTMCell
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
+        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+        unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
+        activity_regularizer=None, kernel_constraint=None, recurrent_constraint=None, bias_constraint=None,
+        dropout=0.0, recurrent_dropout=0.0, implementation=1, return_sequences=False, return_state=False,
+        go_backwards=False, stateful=False, unroll=False, **kwargs,
+    ):  # fmt: skip
+        super().__init__(locals(), kwargs)

@@ -1,0 +1,289 @@
+"""Layers that change the size of the space and nothing else: zeros around, cropping, upsampling.
+
+Their Keras address is `layers.convolutional`.
+"""
+
+from jkeras import config
+from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.kernels import spatial
+from jkeras.layers.kernels.windows import normalize_tuple
+
+__all__ = [
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+]
+
+
+def _pairs(value, rank: int, name: str) -> tuple:
+    """`value` as one pair (before, behind) per axis: an integer for all, or per axis an integer or a pair.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if isinstance(value, int):
+        return ((value, value),) * rank
+    if not hasattr(value, "__len__"):
+        raise ValueError(
+            f"`{name}` should be either an int, a tuple of {rank} ints, or a tuple of {rank} tuples of 2 ints. "
+            f"Found: {value}"
+        )
+    if len(value) != rank:
+        raise ValueError(f"`{name}` should have {'two' if rank == 2 else rank} elements. Found: {value}")
+    return tuple(normalize_tuple(entry, 2, f"entry {n + 1} of {name}") for n, entry in enumerate(value))
+
+
+class _Resizing(Layer):
+    """The engine: `_resize` of the inputs, which has neither weights nor state."""
+
+    rank = 2
+    data_format = "channels_last"
+
+    def __init__(self, data_format="channels_last", **kwargs):
+        super().__init__(**kwargs)
+        self.data_format = config.data_format(data_format)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def _resize(self, inputs):
+        raise NotImplementedError(f"{type(self).__name__} does not say how it resizes.")
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        return self._resize(inputs), state
+
+
+class _UpSampling(_Resizing):
+    interpolation = "nearest"
+
+    def _resize(self, inputs):
+        return spatial.upsample(
+            inputs, normalize_tuple(self.size, self.rank, "size"), self.data_format, self.interpolation
+        )
+
+
+class UpSampling1D(_UpSampling):
+    """Every time step repeated `size` times.
+
+    Arguments:
+        size: integer, how often.
+
+    Input shape: (batch, steps, features).
+    Output shape: (batch, steps * size, features).
+
+    Example:
+        >>> UpSampling1D(2).apply({}, {}, jnp.ones((1, 4, 3)))[0].shape
+        (1, 8, 3)
+    """
+
+    rank = 1
+
+    def __init__(self, size: int = 2, **kwargs):
+        super().__init__(**kwargs)
+        (self.size,) = normalize_tuple(size, 1, "size")
+
+
+class UpSampling2D(_UpSampling):
+    """Images with rows and columns repeated, or interpolated.
+
+    nearest: every entry repeated.
+    bilinear: out[i * size + j] = (1 - j / size) * in[i] + j / size * in[i + 1] along each axis, the last entry standing
+    for the one behind it.
+
+    Arguments:
+        size: the factors, one integer or (rows, columns).
+        data_format: 'channels_last', 'channels_first', or None for `K.image_data_format()`.
+        interpolation: 'nearest' or 'bilinear'.
+
+    Input shape: (batch, rows, columns, channels), or (batch, channels, rows, columns) for channels_first.
+    Output shape: the same with rows and columns times their factors.
+
+    Example:
+        >>> UpSampling2D((2, 3)).apply({}, {}, jnp.ones((1, 4, 4, 3)))[0].shape
+        (1, 8, 12, 3)
+    """
+
+    rank = 2
+
+    def __init__(
+        self,
+        size: int | tuple = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs,
+    ):
+        super().__init__(data_format, **kwargs)
+        self.size = normalize_tuple(size, 2, "size")
+        if interpolation not in ("nearest", "bilinear"):
+            raise ValueError(
+                f'Layer {self.name}: interpolation should be one of "nearest" or "bilinear". Received: {interpolation}'
+            )
+        self.interpolation = interpolation
+
+
+class UpSampling3D(_UpSampling):
+    """Volumes with every entry repeated along each axis.
+
+    Arguments:
+        size: the factors, one integer or (depth, rows, columns).
+        data_format: 'channels_last', 'channels_first', or None for `K.image_data_format()`.
+
+    Input shape: (batch, depth, rows, columns, channels), or (batch, channels, depth, rows, columns) for channels_first.
+    Output shape: the same with the sizes times their factors.
+
+    Example:
+        >>> UpSampling3D(2).apply({}, {}, jnp.ones((1, 2, 2, 2, 3)))[0].shape
+        (1, 4, 4, 4, 3)
+    """
+
+    rank = 3
+
+    def __init__(self, size: int | tuple = (2, 2, 2), data_format: str | None = None, **kwargs):
+        super().__init__(data_format, **kwargs)
+        self.size = normalize_tuple(size, 3, "size")
+
+
+class _ZeroPadding(_Resizing):
+    def _resize(self, inputs):
+        pairs = (self.padding,) if self.rank == 1 else self.padding
+        return spatial.pad(inputs, pairs, self.data_format)
+
+
+class ZeroPadding1D(_ZeroPadding):
+    """Zeros before and after a sequence.
+
+    Arguments:
+        padding: how many, one integer or (before, after).
+
+    Input shape: (batch, steps, features).
+    Output shape: (batch, before + steps + after, features).
+
+    Example:
+        >>> ZeroPadding1D((0, 2)).apply({}, {}, jnp.ones((1, 4, 3)))[0].shape
+        (1, 6, 3)
+    """
+
+    rank = 1
+
+    def __init__(self, padding: int | tuple = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = normalize_tuple(padding, 2, "padding")
+
+
+class ZeroPadding2D(_ZeroPadding):
+    """Rows and columns of zeros around images.
+
+    Arguments:
+        padding: how many: one integer, (rows, columns), or ((top, bottom), (left, right)).
+        data_format: 'channels_last', 'channels_first', or None for `K.image_data_format()`.
+
+    Input shape: (batch, rows, columns, channels), or (batch, channels, rows, columns) for channels_first.
+    Output shape: the same with more rows and columns.
+
+    Example:
+        >>> ZeroPadding2D(((1, 0), (2, 2))).apply({}, {}, jnp.ones((1, 4, 4, 3)))[0].shape
+        (1, 5, 8, 3)
+    """
+
+    rank = 2
+
+    def __init__(self, padding: int | tuple = (1, 1), data_format: str | None = None, **kwargs):
+        super().__init__(data_format, **kwargs)
+        self.padding = _pairs(padding, 2, "padding")
+
+
+class ZeroPadding3D(_ZeroPadding):
+    """Zeros around volumes.
+
+    Arguments:
+        padding: how many: one integer, three, or three pairs (before, behind), for depth, rows and columns.
+        data_format: 'channels_last', 'channels_first', or None for `K.image_data_format()`.
+
+    Input shape: (batch, depth, rows, columns, channels), or (batch, channels, depth, rows, columns) for channels_first.
+    Output shape: the same with a larger space.
+
+    Example:
+        >>> ZeroPadding3D(1).apply({}, {}, jnp.ones((1, 2, 2, 2, 3)))[0].shape
+        (1, 4, 4, 4, 3)
+    """
+
+    rank = 3
+
+    def __init__(self, padding: int | tuple = (1, 1, 1), data_format: str | None = None, **kwargs):
+        super().__init__(data_format, **kwargs)
+        self.padding = _pairs(padding, 3, "padding")
+
+
+class _Cropping(_Resizing):
+    def _resize(self, inputs):
+        pairs = (self.cropping,) if self.rank == 1 else self.cropping
+        return spatial.crop(inputs, pairs, self.data_format)
+
+
+class Cropping1D(_Cropping):
+    """A sequence without its first and last time steps.
+
+    Arguments:
+        cropping: how many, one integer or (first, last).
+
+    Input shape: (batch, steps, features).
+    Output shape: (batch, steps - first - last, features).
+
+    Example:
+        >>> Cropping1D((0, 2)).apply({}, {}, jnp.ones((1, 6, 3)))[0].shape
+        (1, 4, 3)
+    """
+
+    rank = 1
+
+    def __init__(self, cropping: int | tuple = (1, 1), **kwargs):
+        super().__init__(**kwargs)
+        self.cropping = normalize_tuple(cropping, 2, "cropping")
+
+
+class Cropping2D(_Cropping):
+    """Images without their outermost rows and columns.
+
+    Arguments:
+        cropping: how many: one integer, (rows, columns), or ((top, bottom), (left, right)).
+        data_format: 'channels_last', 'channels_first', or None for `K.image_data_format()`.
+
+    Input shape: (batch, rows, columns, channels), or (batch, channels, rows, columns) for channels_first.
+    Output shape: the same with fewer rows and columns.
+
+    Example:
+        >>> Cropping2D(((1, 0), (2, 2))).apply({}, {}, jnp.ones((1, 6, 6, 3)))[0].shape
+        (1, 5, 2, 3)
+    """
+
+    rank = 2
+
+    def __init__(self, cropping: int | tuple = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs):
+        super().__init__(data_format, **kwargs)
+        self.cropping = _pairs(cropping, 2, "cropping")
+
+
+class Cropping3D(_Cropping):
+    """Volumes without their outermost entries.
+
+    Arguments:
+        cropping: how many: one integer, three, or three pairs (first, last), for depth, rows and columns.
+        data_format: 'channels_last', 'channels_first', or None for `K.image_data_format()`.
+
+    Input shape: (batch, depth, rows, columns, channels), or (batch, channels, depth, rows, columns) for channels_first.
+    Output shape: the same with a smaller space.
+
+    Example:
+        >>> Cropping3D().apply({}, {}, jnp.ones((1, 4, 4, 4, 3)))[0].shape
+        (1, 2, 2, 2, 3)
+    """
+
+    rank = 3
+
+    def __init__(self, cropping: int | tuple = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs):
+        super().__init__(data_format, **kwargs)
+        self.cropping = _pairs(cropping, 3, "cropping")
