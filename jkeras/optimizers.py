@@ -159,6 +159,7 @@ class Optimizer:
         saves_iterations: whether `get_weights` starts with the number of updates.
         order: the places, among the leaves of the tree of parameters, of the first, second, ... weight as Keras orders
             them; None where that is the order of the leaves.
+        owner: whose training state is in `state`.
         first_scalars: name -> first value of what the optimizer carries on beside the slots.
         state: the current `OptimizerState`, None until trained. Setting it to None forgets the slots, not the
             iterations: what compiling again does in Keras.
@@ -172,6 +173,7 @@ class Optimizer:
     saves_iterations = True
     initial_decay = 0.0
     order = None
+    owner = None
     _state = None
     _loaded = None
 

@@ -217,20 +217,22 @@ class Run:
             raise ValueError(f"shuffle must be True, False or 'batch'; got {shuffle!r}.")
         if not shuffle:
             return None
-        generator = None
-        if self.numpy_state is not None:
-            generator = _repeated(self.numpy_state)
+        generator = None if self.numpy_state is None else _repeated(self.numpy_state)
+        last = None  # with numpy's generator each epoch shuffles the order of the one before, as in Keras
 
         def order(epoch, examples):
+            nonlocal last
             source = generator or host(self.key, "order", epoch)
-            rows = np.arange(examples)
-            if shuffle == "batch":
-                full = examples // batch_size * batch_size
+            rows = np.arange(examples) if generator is None or last is None else last
+            full = examples // batch_size * batch_size if shuffle == "batch" else 0
+            if full:
                 batches = rows[:full].reshape(-1, batch_size)
                 source.shuffle(batches)
-                return np.concatenate([batches.ravel(), rows[full:]])
-            source.shuffle(rows)
-            return rows
+                rows = np.concatenate([batches.ravel(), rows[full:]])
+            elif shuffle is True:
+                source.shuffle(rows)
+            last = rows
+            return rows.copy()
 
         return order
 

@@ -285,3 +285,17 @@ def test_an_uncompiled_model_says_so():
         with pytest.raises(RuntimeError, match="compile"):
             method(X, Y)
     assert model.predict(X).shape == (61, 3)
+
+
+def test_models_may_share_an_optimizer():
+    optimizer = optimizers.Adam(lr=0.01)
+    models = [compiled(optimizer=optimizer), Sequential([layers.Dense(3, input_shape=(6,))])]
+    models[1].compile(optimizer, "mse")
+    for _ in range(2):
+        for model in models:
+            model.train_on_batch(X, Y)
+    assert optimizer.iterations.value == 4
+    models[0].layers[1].trainable = False
+    models[0].compile(optimizer, "categorical_crossentropy")
+    models[0].train_on_batch(X, Y)
+    assert optimizer.iterations.value == 5

@@ -1,6 +1,6 @@
-"""Models in files: HDF5 with weights and training state, JSON and YAML of the graph. Real Keras 2.2.4 reads and writes the same.
+"""Models in files that Keras 2.2.4 reads and writes too: HDF5 with weights and training state, JSON and YAML.
 
-Reading never runs code from a file, unless the caller allows it in the call; a file is written completely or not at all.
+Reading never runs code from a file unless the caller allows it in the call; a file is written completely or not at all.
 """
 
 import contextlib
@@ -85,7 +85,8 @@ def model_from_config(config, custom_objects=None, *, allow_code=False):
     """
     if isinstance(config, list):
         raise TypeError(
-            "`model_from_config` expects a dictionary, not a list. Maybe you meant to use `Sequential.from_config(config)`?"
+            "`model_from_config` expects a dictionary, not a list. Maybe you meant to use "
+            "`Sequential.from_config(config)`?"
         )
     with code_allowed() if allow_code else contextlib.nullcontext():
         return describe.layer_from_config(config, custom_objects)
@@ -134,15 +135,16 @@ def _matched_by_order(group, layers, reshape) -> list:
     names = [name for name in hdf5.read_names(group, "layer_names") if hdf5.read_names(group[name], "weight_names")]
     if len(names) != len(layers):
         raise ValueError(
-            f"You are trying to load a weight file containing {len(names)} layers into a model with {len(layers)} layers."
+            f"You are trying to load a weight file containing {len(names)} layers into a model with {len(layers)} "
+            "layers."
         )
     pairs = []
     for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
         arrays, variables = hdf5.read_arrays(group[name]), layer.weights
         if len(arrays) != len(variables):
             raise ValueError(
-                f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} in '
-                f"the save file. However the new layer {layer.name} expects {len(variables)} weights, but the saved "
+                f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} '
+                f"in the save file. However the new layer {layer.name} expects {len(variables)} weights, but the saved "
                 f"weights have {len(arrays)} elements."
             )
         for variable, array in zip(variables, arrays, strict=True):
@@ -154,7 +156,7 @@ def _matched_by_order(group, layers, reshape) -> list:
 
 
 def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
-    """(variable, value) pairs: each layer gets the weights under its name; names that only one side has are left out."""
+    """(variable, value) pairs: each layer gets the weights under its name; names that one side lacks are left out."""
     by_name = {layer.name: layer for layer in layers}
     pairs = []
     for number, name in enumerate(hdf5.read_names(group, "layer_names")):
@@ -191,8 +193,8 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
 
 def _misfit(number, layer, variable, array) -> str:
     return (
-        f'Layer #{number} (named "{layer.name}"), weight {variable.name} has shape {variable.shape}, but the saved weight '
-        f"has shape {array.shape}."
+        f'Layer #{number} (named "{layer.name}"), weight {variable.name} has shape {variable.shape}, but the saved '
+        f"weight has shape {array.shape}."
     )
 
 

@@ -110,8 +110,8 @@ class Trainable(Network):
         )
         trainable, frozen = split(params, self._steps.is_trainable)
         self._variables = {"params": trainable, "frozen": frozen, "state": state}
-        leaves = jax.tree.leaves(trainable)
-        self.optimizer.order = [leaves.index(variable) for variable in self._collected if variable in leaves]
+        self._opt_state = None
+        self._claim_optimizer()
         self._runner = Runner(self._steps, None if self.stateful else self._device_list)
         self._step_number = 0
         self._run_key = None
@@ -157,6 +157,14 @@ class Trainable(Network):
             self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs]}
         return self._dtype_set
 
+    def _claim_optimizer(self):
+        """Make the optimizer object tell of this model. Models may share one: its numbers, not what it keeps per weight."""
+        leaves = {variable: place for place, variable in enumerate(jax.tree.leaves(self._variables["params"]))}
+        state, iterations = self._opt_state, self.optimizer.iterations.value
+        self.optimizer.state = None if state is None else state._replace(iterations=jnp.asarray(iterations))
+        self.optimizer.order = [leaves[variable] for variable in self._collected if variable in leaves]
+        self.optimizer.owner = self
+
     # ------------------------------------------------------------------------------------------- weights <-> state
 
     def _gather(self, key) -> TrainState:
@@ -170,6 +178,8 @@ class Trainable(Network):
                 stacklevel=3,
             )
         trees = {name: jax.tree.map(lambda v: v.device_value(), tree) for name, tree in self._variables.items()}
+        if self.optimizer.owner is not self:
+            self._claim_optimizer()
         opt_state = self.optimizer.state
         if opt_state is None:
             opt_state = self.optimizer.init(trees["params"])
@@ -187,7 +197,7 @@ class Trainable(Network):
             values = parallel.one_copy(getattr(train_state, name))
             for variable, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
                 variable._value = value
-        self.optimizer.state = train_state.opt_state
+        self.optimizer.state = self._opt_state = train_state.opt_state
         self._step_number = train_state.step
         self._published = {name: _values(tree) for name, tree in self._variables.items()}
 
@@ -388,7 +398,7 @@ class Trainable(Network):
     def _callbacks(self, source, held_out, run, epochs, verbose, callbacks, validation):
         self.history = cbks.History()
         self.history.key = run
-        own = [cbks.ProgbarLogger(stateful_metrics=list(self._spec.metrics_names[1:]))] if verbose else []
+        own = [cbks.ProgbarLogger(stateful_metrics=list(self._spec.stateful_metrics))] if verbose else []
         callback_list = cbks.CallbackList([*own, *(callbacks or []), self.history])
         callback_list.set_model(self)
         names = self._log_names()

@@ -8,11 +8,12 @@ import collections
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jkeras import random
-from jkeras.graph.tensor import Node, SymbolicTensor, Variable, unique_name
+from jkeras import config, random
+from jkeras.graph.tensor import Node, SymbolicTensor, Variable, map_symbols, symbols_in, unique_name
 
-__all__ = ["Execution", "gradients", "layers_of", "nodes_between", "variables_of"]
+__all__ = ["Execution", "Function", "gradients", "gradients_or_none", "layers_of", "nodes_between", "variables_of"]
 
 
 def nodes_between(inputs, outputs) -> list:
@@ -199,3 +200,83 @@ def gradients(of, wrt) -> list:
         ValueError: if `of` does not depend on one of them.
     """
     return GradientNode(of, wrt).outputs
+
+
+def gradients_or_none(of, wrt) -> list:
+    """`gradients`, with None for each symbol that `of` does not depend on."""
+    found = []
+    for symbol in wrt:
+        try:
+            GradientNode(of, [symbol])
+        except ValueError:
+            found.append(None)
+        else:
+            found.append(symbol)
+    of_these = iter(gradients(of, [symbol for symbol in found if symbol is not None]))
+    return [None if symbol is None else next(of_these) for symbol in found]
+
+
+def _is_learning_phase(symbol) -> bool:
+    return getattr(symbol, "is_learning_phase", False)
+
+
+class Function:
+    """The values of symbols as a compiled function of the values of others; calling it also carries out updates.
+
+    Weights and variables are read when it is called. It is compiled once for each learning phase.
+
+    Arguments:
+        inputs: symbols; the learning phase may be one of them, and is 0 in calls if it is not.
+        outputs: symbols, or nests of them.
+        updates: pairs (variable, symbol or array): all next values are computed from the current ones.
+
+    Raises:
+        ValueError: if something depends on a hole that is not among the inputs.
+    """
+
+    def __init__(self, inputs, outputs, updates=()):
+        self.inputs, self.outputs, self.updates = list(inputs), list(outputs), [tuple(pair) for pair in updates]
+        self._given = [symbol for symbol in self.inputs if not _is_learning_phase(symbol)]
+        self._targets = [self.outputs, [new for _, new in self.updates]]
+        symbols = symbols_in(self._targets)
+        self._nodes = nodes_between(self._given, symbols)
+        self._layers = layers_of(self._nodes)
+        self._read = variables_of(self._nodes, symbols)
+        self._weights = [layer.variables() for layer in self._layers]
+        self._dtypes = {leaf.dtype for leaf in [*jax.tree.leaves(self._weights), *self._read, *symbols, *self._given]}
+        self._compiled = jax.jit(self._compute, static_argnames="training")
+
+    def _compute(self, values, weights, read, key, *, training):
+        given = dict(zip(self._given, values, strict=True)) | dict(zip(self._read, read, strict=True))
+        execution = Execution(given, dict(zip(self._layers, weights, strict=True)), key=key, training=training)
+        return map_symbols(execution.run(self._nodes).value, self._targets)
+
+    def __call__(self, values) -> list:
+        """The values of the outputs, numpy arrays, for a list of the values of the inputs."""
+        values = list(values)
+        if len(values) != len(self.inputs):
+            raise ValueError(f"A function of {len(self.inputs)} inputs was called with {len(values)} values.")
+        training, arrays = False, []
+        for symbol, value in zip(self.inputs, values, strict=True):
+            if _is_learning_phase(symbol):
+                training = bool(value)
+            else:
+                arrays.append(_checked(symbol, value))
+        with config.precision(self._dtypes):
+            weights, read = jax.tree.map(lambda variable: variable.device_value(), (self._weights, self._read))
+            key = random.next_key().folded()
+            outputs, new = self._compiled(arrays, weights, read, key, training=training)
+            for (variable, _), value in zip(self.updates, new, strict=True):
+                variable.value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
+            return jax.tree.map(np.asarray, outputs)
+
+
+def _checked(symbol, value):
+    """`value` as an array of the type of `symbol`."""
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    fits = len(array.shape) == len(symbol.shape) and all(
+        known in (None, size) for known, size in zip(symbol.shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{symbol!r} was given a value of shape {tuple(array.shape)}.")
+    return array if array.dtype == symbol.dtype else array.astype(jnp.dtype(symbol.dtype))

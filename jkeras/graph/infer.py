@@ -42,6 +42,14 @@ def _structs(values, sizes):
     ]
 
 
+def _sizes_beside(values, sizes):
+    """`sizes`, with the largest size known on an axis of any of the inputs in place of what was to be tried there."""
+    known = [[value.shape[axis] for value in values if axis < len(value.shape)] for axis in range(len(sizes))]
+    return [
+        max((one for one in found if one is not None), default=size) for found, size in zip(known, sizes, strict=True)
+    ]
+
+
 def _spec(struct) -> Spec:
     return Spec(tuple(size if isinstance(size, int) else None for size in struct.shape), str(struct.dtype))
 
@@ -57,7 +65,12 @@ def infer(function, inputs):
     try:
         return jax.tree.map(_spec, jax.eval_shape(function, *_structs(inputs, _unknown_sizes())))
     except Exception:  # A branch on an unknown size fails in as many ways as there are functions: try real sizes.
-        first, second = (jax.eval_shape(function, *_structs(inputs, sizes)) for sizes in _PROBES)
+        try:
+            first, second = (jax.eval_shape(function, *_structs(inputs, sizes)) for sizes in _PROBES)
+        except Exception:  # An unknown size may have to be the one that another input has on the same axis.
+            first, second = (
+                jax.eval_shape(function, *_structs(inputs, _sizes_beside(inputs, sizes))) for sizes in _PROBES
+            )
     return jax.tree.map(
         lambda a, b: Spec(tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)), str(a.dtype)),
         first,

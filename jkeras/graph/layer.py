@@ -494,9 +494,8 @@ class Layer(NodeAccess):
         return self.trainable_weights + self.non_trainable_weights
 
     def saved_weights(self) -> list:
-        """The weights in the order of `get_weights` and of files: sublayer by sublayer."""
-        own = self._trainable_weights + self._non_trainable_weights
-        return own + [weight for layer in self.sublayers().values() for weight in layer.saved_weights()]
+        """The weights in the order of `get_weights`."""
+        return self.weights
 
     def get_weights(self) -> list:
         """The current values of the weights, as numpy arrays."""

@@ -126,8 +126,8 @@ class SymbolicTensor(Symbol):
             "Wrap the computation in a Lambda layer, or use jkeras.backend functions."
         )
 
-    def __jax_array__(self):
-        self.__array__()
+    #: So that `array * symbol` asks the symbol, with numpy arrays too.
+    __array_ufunc__ = None
 
 
 def _operator(name, function, *, reflected=False):

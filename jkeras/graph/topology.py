@@ -137,7 +137,7 @@ class Network(Layer):
         self.output_names = [layer.name for layer in self.output_layers]
         for place, output_name in enumerate(self.output_names):
             if self.output_names.count(output_name) > 1 and place > 0:
-                number = self.output_names[:place].count(output_name)
+                number = [layer.name for layer in self.output_layers[:place]].count(output_name)
                 if number:
                     self.output_names[place] = f"{output_name}_{number}"
         self._positions = {layer: position for position, layer in enumerate(self._layers)}
@@ -322,6 +322,10 @@ class Network(Layer):
     def variables(self):
         params, state = super().variables()
         return _contract(params, self._aliases), _contract(state, self._aliases)
+
+    def saved_weights(self) -> list:
+        """The weights layer by layer, each layer's trainable ones first: the order of `get_weights` and of files."""
+        return [weight for layer in self.layers for weight in layer.weights]
 
     def regularization(self, params):
         params = _expand(params, self._aliases)

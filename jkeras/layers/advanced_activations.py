@@ -19,7 +19,8 @@ class LeakyReLU(Layer):
         https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf
 
     Example:
-        >>> LeakyReLU(0.5).apply({}, {}, jnp.array([[-2.0, 2.0]]))[0].tolist()
+        >>> import jax
+        >>> LeakyReLU(0.5).apply({}, {}, jax.numpy.array([[-2.0, 2.0]]))[0].tolist()
         [[-1.0, 2.0]]
     """
 
@@ -140,7 +141,7 @@ class Softmax(Layer):
 
 
 class ReLU(Layer):
-    """max_value where x >= max_value, x where threshold <= x < max_value, negative_slope * (x - threshold) elsewhere.
+    """max_value where x >= max_value, x where threshold < x < max_value, negative_slope * (x - threshold) elsewhere.
 
     Arguments:
         max_value: the largest output, None for no bound.

@@ -125,7 +125,7 @@ class BatchNormalization(Layer):
         >>> params, state = layer.init(jax.random.key(0), (None, 3))
         >>> inputs = jnp.arange(12.0).reshape(4, 3)
         >>> outputs, state = layer.apply(params, state, inputs, training=True)
-        >>> state["moving_mean"].tolist()
+        >>> [round(float(mean), 3) for mean in state["moving_mean"]]
         [4.5, 5.5, 6.5]
     """
 
@@ -178,9 +178,9 @@ class BatchNormalization(Layer):
         if self.center:
             params["beta"] = self.weight(key, "beta", (size,))
         state = {name: self.weight(key, name, (size,)) for name in ("moving_mean", "moving_variance")}
-        dtype = state["moving_mean"].dtype
-        state |= {name: np.zeros((size,), dtype) for name in ("biased_mean", "biased_variance")}
-        return params, state | {"updates": np.zeros((), dtype)}
+        wide = jnp.promote_types(state["moving_mean"].dtype, jnp.float32)  # small increments are lost in halves
+        state |= {name: np.zeros((size,), wide) for name in ("biased_mean", "biased_variance")}
+        return params, state | {"updates": np.zeros((), wide)}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
         axis = self.axis % inputs.ndim
@@ -209,12 +209,12 @@ class BatchNormalization(Layer):
     def _updated(self, state, mean, variance):
         """`state` after one update of the moving averages."""
         updates = state["updates"] + 1
-        weight = 1.0 - self.momentum
-        unbias = 1.0 - self.momentum**updates
+        # 1 - momentum ** updates, to the last digit also where that is small
+        unbias = -jnp.expm1(updates * math.log(self.momentum)) if self.momentum > 0 else 1.0
         new = {"updates": updates}
         for name, value in (("mean", mean), ("variance", variance)):
             biased = state["biased_" + name]
-            biased = biased - (biased - value.astype(biased.dtype)) * weight
+            biased = biased - (biased - value.astype(biased.dtype)) * (1.0 - self.momentum)
             new["biased_" + name] = biased
-            new["moving_" + name] = biased / unbias
+            new["moving_" + name] = (biased / unbias).astype(state["moving_" + name].dtype)
         return state | new

@@ -146,8 +146,11 @@ class Bidirectional(Wrapper):
 
     Input shape: as of the layer; as a list: [inputs, *forward initial states, *backward initial states, *constants].
 
-    Output shape: as of the layer, the last axis twice as long with 'concat'; with `return_state` a list of it and of the
-    states of both.
+    Output shape: as of the layer, the last axis twice as long with 'concat'; with `return_state` a list of it and of
+    the states of both.
+
+    As in Keras 2.2.4, a Bidirectional is not `stateful` itself: a stateful layer inside carries its states from batch to
+    batch in training only, and a model's `reset_states` does not reset them; its own does.
 
     Reference:
         Schuster and Paliwal, Bidirectional recurrent neural networks, https://doi.org/10.1109/78.650093
@@ -175,7 +178,6 @@ class Bidirectional(Wrapper):
         self.forward_layer.name = "forward_" + layer.name
         self.backward_layer.name = "backward_" + layer.name
         self.merge_mode = merge_mode
-        self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences
         self.return_state = layer.return_state
         super().__init__(layer, **({} if weights is None else {"weights": weights}), **kwargs)

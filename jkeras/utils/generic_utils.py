@@ -176,11 +176,12 @@ def slice_arrays(arrays, start=None, stop=None):
     """
     if arrays is None:
         return [None]
-    if isinstance(arrays, list):
-        return [None if array is None else slice_arrays(array, start, stop) for array in arrays]
+    rows = slice(start, stop)
     if hasattr(start, "__len__"):
-        return arrays[start.tolist() if hasattr(start, "shape") else start]  # HDF5 takes lists only
-    return arrays[start:stop]
+        rows = start.tolist() if hasattr(start, "shape") else start  # HDF5 takes lists only
+    if isinstance(arrays, list):
+        return [None if array is None else array[rows] for array in arrays]
+    return arrays[rows]
 
 
 def transpose_shape(shape, target_format: str, spatial_axes):

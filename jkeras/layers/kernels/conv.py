@@ -5,6 +5,7 @@ convolution. On a CPU some convolutions are written as matrix products or shifte
 faster there; each place says how much.
 """
 
+import functools
 import itertools
 import math
 
@@ -65,7 +66,9 @@ def _conv(inputs, kernel, strides, pads, dilation_rate, *, groups=1, input_dilat
 
 def _shifts(inputs, window, strides, pads, dilation_rate):
     """For each place of the window: the place, and what the inputs hold there, (batch, *output space, channels)."""
-    inputs = jnp.pad(inputs, [(0, 0), *pads, (0, 0)])
+    if any(map(any, pads)):
+        # The barrier keeps XLA from padding anew for every place, above all in the gradient.
+        inputs = lax.optimization_barrier(jnp.pad(inputs, [(0, 0), *pads, (0, 0)]))
     steps = [
         (size - (k - 1) * d - 1) // s
         for size, k, s, d in zip(inputs.shape[1:-1], window, strides, dilation_rate, strict=True)
@@ -147,17 +150,40 @@ def convolve_transpose(
     window = kernel.shape[:-2]
     dilation_rate = dilation_rate or (1,) * len(window)
     inputs = _channels_last(inputs, data_format)
-    pads = []
+    pads = []  # those of that `convolve`
     for size, out, k, s, d in zip(inputs.shape[1:-1], output_size, window, strides, dilation_rate, strict=True):
-        last, reach = (size - 1) * s, (k - 1) * d
-        overlap = last + reach + 1 - out  # how much `convolve` would pad
-        before = reach - (max(overlap, 0) // 2 if padding == "same" else 0)
-        pads.append((before, out - last - 1 + reach - before))
-    # Correlation against the kernel turned around, with strides - 1 zeros between the inputs.
-    turned = lax.rev(kernel, range(len(window)))
-    ones = (1,) * len(window)
-    outputs = _conv(inputs, turned, ones, pads, dilation_rate, input_dilation=strides, kernel_layout="OI")
+        overlap = (size - 1) * s + (k - 1) * d + 1 - out
+        before = max(overlap, 0) // 2 if padding == "same" else 0
+        pads.append((before, overlap - before))
+    outputs = _transposed(inputs, kernel, tuple(strides), tuple(pads), tuple(dilation_rate))
     return _back(outputs, data_format)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _transposed(inputs, kernel, strides, pads, dilation_rate):
+    """inputs: (batch, *space, in); kernel: (*window, out, in)."""
+    # Correlation against the kernel turned around, with strides - 1 zeros between the inputs.
+    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation_rate, strict=False)]
+    pads = [(r - before, r - behind) for r, (before, behind) in zip(reach, pads, strict=True)]
+    turned = lax.rev(kernel, range(len(strides)))
+    ones = (1,) * len(strides)
+    return _conv(inputs, turned, ones, pads, dilation_rate, input_dilation=strides, kernel_layout="OI")
+
+
+@_transposed.defjvp
+def _transposed_jvp(strides, pads, dilation_rate, primals, tangents):
+    # The derivative for the kernel is written as the transpose of the gradient of `_conv` for its kernel, so that reverse
+    # mode runs that gradient: 15 to 70 times faster than the one it would find by itself.
+    inputs, kernel = primals
+    outputs = _transposed(inputs, kernel, strides, pads, dilation_rate)
+
+    def kernel_gradient(outputs):
+        _, gradient = jax.vjp(lambda kernel: _conv(outputs, kernel, strides, pads, dilation_rate), kernel)
+        return gradient(inputs)[0]
+
+    (by_kernel,) = jax.linear_transpose(kernel_gradient, outputs)(tangents[1])
+    by_inputs = _transposed.fun(tangents[0], kernel, strides, pads, dilation_rate)
+    return outputs, by_inputs + by_kernel
 
 
 def depthwise(inputs, kernel, strides, padding="valid", data_format="channels_last", dilation_rate=None):

@@ -1,0 +1,194 @@
+"""Functions of the shape: joining, splitting, turning, repeating, padding."""
+
+import builtins
+import math
+
+import jax.numpy as jnp
+
+from jkeras import config
+from jkeras.backend.variables import constant
+from jkeras.graph.scope import current_scope
+from jkeras.layers.kernels import spatial
+from jkeras.lift import lift
+
+__all__ = [
+    "arange",
+    "batch_flatten",
+    "concatenate",
+    "expand_dims",
+    "flatten",
+    "gather",
+    "one_hot",
+    "permute_dimensions",
+    "repeat",
+    "repeat_elements",
+    "reshape",
+    "resize_images",
+    "resize_volumes",
+    "reverse",
+    "slice",
+    "spatial_2d_padding",
+    "spatial_3d_padding",
+    "squeeze",
+    "stack",
+    "temporal_padding",
+    "tile",
+]
+
+
+def arange(start, stop=None, step=1, dtype="int32"):
+    """The numbers from `start` (0 if only one is given) up to, not with, `stop`."""
+    if stop is None:
+        start, stop = 0, builtins.max(start, 0)
+    numbers = jnp.arange(start, stop, step, dtype=jnp.dtype(dtype))
+    return numbers if current_scope() is not None else constant(numbers, dtype)
+
+
+@lift
+def concatenate(tensors, axis=-1):
+    """The arrays of a list one behind the other along `axis`."""
+    tensors = [jnp.asarray(tensor) for tensor in tensors]
+    return jnp.concatenate(tensors, axis=axis)
+
+
+@lift
+def stack(x, axis=0):
+    """The arrays of a list side by side along a new axis."""
+    return jnp.stack([jnp.asarray(part) for part in x], axis=axis)
+
+
+@lift
+def reshape(x, shape):
+    """x in another shape; one size may be -1: what remains."""
+    return jnp.reshape(jnp.asarray(x), tuple(size if _is_size(size) else int(size) for size in shape))
+
+
+def _is_size(size) -> bool:
+    return isinstance(size, int) or not hasattr(size, "__array__")
+
+
+@lift
+def flatten(x):
+    """x in one row."""
+    return jnp.reshape(jnp.asarray(x), (-1,))
+
+
+@lift
+def batch_flatten(x):
+    """Each example of x in one row."""
+    x = jnp.asarray(x)
+    return x.reshape((x.shape[0], math.prod(x.shape[1:])))
+
+
+@lift
+def expand_dims(x, axis=-1):
+    """x with a new axis of size one."""
+    return jnp.expand_dims(jnp.asarray(x), axis)
+
+
+@lift
+def squeeze(x, axis):
+    """x without an axis of size one."""
+    return jnp.squeeze(jnp.asarray(x), axis)
+
+
+@lift
+def permute_dimensions(x, pattern):
+    """x with the axes in the order of `pattern`."""
+    return jnp.transpose(jnp.asarray(x), tuple(pattern))
+
+
+@lift
+def repeat_elements(x, rep, axis):
+    """Each entry along `axis` repeated `rep` times."""
+    return jnp.repeat(jnp.asarray(x), rep, axis=axis)
+
+
+@lift
+def repeat(x, n):
+    """x (batch, features) n times as a sequence: (batch, n, features).
+
+    Raises:
+        ValueError: if x has not two axes.
+    """
+    x = jnp.asarray(x)
+    if x.ndim != 2:
+        raise ValueError(f"repeat: an array of two axes was expected, one of shape {x.shape} was given.")
+    return jnp.repeat(x[:, None], n, axis=1)
+
+
+@lift
+def tile(x, n):
+    """x repeated n times, or along each axis as often as `n` (a list) says."""
+    x = jnp.asarray(x)
+    return jnp.tile(x, (n,) if isinstance(n, int) else tuple(n))
+
+
+@lift
+def reverse(x, axes):
+    """x with the entries along one axis, or several, in reverse order."""
+    return jnp.flip(jnp.asarray(x), axes if isinstance(axes, int) else tuple(axes))
+
+
+@lift
+def slice(x, start, size):
+    """`size` entries from `start` on, of each axis; size -1: all that remain."""
+    x = jnp.asarray(x)
+    where = zip(start, size, strict=True)
+    return x[tuple(builtins.slice(first, None if count == -1 else first + count) for first, count in where)]
+
+
+@lift
+def gather(reference, indices):
+    """The rows of `reference` at `indices`, in the shape of `indices`."""
+    return jnp.take(jnp.asarray(reference), jnp.asarray(indices).astype(jnp.int32), axis=0)
+
+
+@lift
+def one_hot(indices, num_classes):
+    """For each index, a row with a one at its place and zeros elsewhere."""
+    places = jnp.arange(num_classes)
+    return (jnp.asarray(indices)[..., None] == places).astype(config.floatx())
+
+
+# ---------------------------------------------------------------------------------------------------- spatial shapes
+
+
+def _check_pairs(padding, count, name):
+    pairs = tuple(tuple(pair) for pair in padding)
+    if len(pairs) != count or builtins.any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{name}: `padding` should be {count} pairs (before, behind). Found: {padding}")
+    return pairs
+
+
+@lift
+def temporal_padding(x, padding=(1, 1)):
+    """Zeros before and behind the time axis of (batch, time, features)."""
+    return spatial.pad(x, _check_pairs([padding], 1, "temporal_padding"), "channels_last")
+
+
+@lift
+def spatial_2d_padding(x, padding=((1, 1), (1, 1)), data_format=None):
+    """Zeros around images: (before, behind) for rows and columns."""
+    pairs = _check_pairs(padding, 2, "spatial_2d_padding")
+    return spatial.pad(x, pairs, config.data_format(data_format))
+
+
+@lift
+def spatial_3d_padding(x, padding=((1, 1), (1, 1), (1, 1)), data_format=None):
+    """Zeros around volumes: (before, behind) for each of the three spatial axes."""
+    pairs = _check_pairs(padding, 3, "spatial_3d_padding")
+    return spatial.pad(x, pairs, config.data_format(data_format))
+
+
+@lift
+def resize_images(x, height_factor, width_factor, data_format, interpolation="nearest"):
+    """Images larger by integer factors; 'nearest' or 'bilinear'."""
+    return spatial.upsample(x, (height_factor, width_factor), config.data_format(data_format), interpolation)
+
+
+@lift
+def resize_volumes(x, depth_factor, height_factor, width_factor, data_format):
+    """Volumes larger by integer factors, every entry repeated."""
+    factors = (depth_factor, height_factor, width_factor)
+    return spatial.upsample(x, factors, config.data_format(data_format))

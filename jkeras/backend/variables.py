@@ -1,0 +1,426 @@
+"""Symbols and their values: variables, placeholders, the learning phase, functions, gradients, updates."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras import config
+from jkeras.graph import tensor
+from jkeras.graph.function import Function, gradients_or_none
+from jkeras.graph.scope import current_scope
+from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, unique_name
+from jkeras.lift import lift
+
+__all__ = [
+    "Update",
+    "batch_get_value",
+    "batch_set_value",
+    "clear_session",
+    "constant",
+    "count_params",
+    "dtype",
+    "eval",
+    "eye",
+    "function",
+    "get_uid",
+    "get_value",
+    "get_variable_shape",
+    "gradients",
+    "in_test_phase",
+    "in_train_phase",
+    "int_shape",
+    "is_keras_tensor",
+    "is_placeholder",
+    "is_sparse",
+    "is_tensor",
+    "is_variable",
+    "learning_phase",
+    "moving_average_update",
+    "ndim",
+    "ones",
+    "ones_like",
+    "placeholder",
+    "reset_uids",
+    "set_learning_phase",
+    "set_value",
+    "shape",
+    "to_dense",
+    "update",
+    "update_add",
+    "update_sub",
+    "variable",
+    "zeros",
+    "zeros_like",
+]
+
+
+# --------------------------------------------------------------------------------------------------------- variables
+
+
+def _made(array, name, stem):
+    """Inside a layer\'s call `array` itself, elsewhere a variable that has it as its value."""
+    if current_scope() is not None:
+        return jnp.asarray(array)
+    return Variable(array.shape, array.dtype, f"{name or unique_name(stem)}:0", value=array, trainable=False)
+
+
+def variable(value, dtype=None, name=None, constraint=None):
+    """A symbol with a current value, which updates and `set_value` change.
+
+    Arguments:
+        value: a number, an array, or a symbol whose value can be computed.
+        dtype: its type, the default float type unless given.
+        name: its name.
+        constraint: a function that optimizers apply to it after each update.
+    """
+    if is_symbol(value):
+        value = eval(value)
+    array = np.array(value, dtype=jnp.dtype(dtype or config.floatx()))
+    return Variable(
+        array.shape, array.dtype, f"{name or unique_name('Variable')}:0", value=array, constraint=constraint
+    )
+
+
+def constant(value, dtype=None, shape=None, name=None):
+    """A value that does not change; a single number fills `shape`.
+
+    Raises:
+        ValueError: if `value` does not fill `shape`.
+    """
+    array = np.asarray(value, dtype=jnp.dtype(dtype or config.floatx()))
+    if shape is not None:
+        array = np.broadcast_to(array, shape) if array.size == 1 else array.reshape(shape)
+    return _made(array, name, "Const")
+
+
+def zeros(shape, dtype=None, name=None):
+    """A variable full of zeros."""
+    return _made(np.zeros(tuple(shape), jnp.dtype(dtype or config.floatx())), name, "Variable")
+
+
+def ones(shape, dtype=None, name=None):
+    """A variable full of ones."""
+    return _made(np.ones(tuple(shape), jnp.dtype(dtype or config.floatx())), name, "Variable")
+
+
+def eye(size, dtype=None, name=None):
+    """A variable that is the identity matrix of `size` rows."""
+    return _made(np.eye(size, dtype=jnp.dtype(dtype or config.floatx())), name, "Variable")
+
+
+@lift
+def zeros_like(x, dtype=None, name=None):
+    """Zeros in the shape of `x`."""
+    return jnp.zeros_like(x, dtype=dtype)
+
+
+@lift
+def ones_like(x, dtype=None, name=None):
+    """Ones in the shape of `x`."""
+    return jnp.ones_like(x, dtype=dtype)
+
+
+def placeholder(shape=None, ndim=None, dtype=None, sparse=False, name=None):
+    """A hole: a symbol that is given a value when a `function` is called.
+
+    Arguments:
+        shape: its sizes, None where unknown; or
+        ndim: how many axes it has, all of unknown size.
+        dtype: its type, the default float type unless given.
+
+    Raises:
+        ValueError: if neither `shape` nor `ndim` is given, or for `sparse=True`.
+    """
+    if sparse:
+        raise ValueError("placeholder: sparse=True has no counterpart on JAX. Feed dense arrays.")
+    if shape is None and ndim is None:
+        raise ValueError("placeholder: `shape` or `ndim` is needed.")
+    shape = (None,) * ndim if shape is None else tuple(shape)
+    return SymbolicTensor(shape, dtype or config.floatx(), f"{name or unique_name('Placeholder')}:0")
+
+
+def is_sparse(tensor) -> bool:
+    """Whether `tensor` is sparse: there are no sparse ones."""
+    return False
+
+
+def to_dense(tensor):
+    """`tensor`, which is dense."""
+    return tensor
+
+
+def is_variable(x) -> bool:
+    return isinstance(x, Variable)
+
+
+def is_placeholder(x) -> bool:
+    """Whether `x` is a hole (a `placeholder`, or an `Input`)."""
+    return is_symbol(x) and x.node is None and not isinstance(x, (Variable, _LearningPhase)) or _is_input(x)
+
+
+def _is_input(x) -> bool:
+    history = getattr(x, "_keras_history", None)
+    return history is not None and getattr(history[0], "is_placeholder", False)
+
+
+def is_tensor(x) -> bool:
+    """Whether `x` is a symbol or an array of JAX."""
+    return is_symbol(x) or isinstance(x, jnp.ndarray)
+
+
+def is_keras_tensor(x) -> bool:
+    """Whether a layer made the symbol `x` (an `Input` counts).
+
+    Raises:
+        ValueError: if `x` is no tensor at all.
+    """
+    if not is_tensor(x):
+        raise ValueError(f"Unexpectedly found an instance of type `{type(x)}`. Expected a symbolic tensor instance.")
+    return hasattr(x, "_keras_history")
+
+
+def int_shape(x) -> tuple:
+    """The sizes of `x`, None where unknown."""
+    return tuple(np.shape(x) if not hasattr(x, "shape") else x.shape)
+
+
+def shape(x) -> tuple:
+    """The sizes of `x`; those that are not known yet are symbols."""
+    if not is_symbol(x):
+        return int_shape(x)
+    return tuple(_size(x, axis) if size is None else size for axis, size in enumerate(x.shape))
+
+
+@lift
+def _size(x, axis):
+    size = x.shape[axis]
+    return size if isinstance(size, int) else jnp.asarray(size, jnp.int32)
+
+
+def ndim(x) -> int:
+    """How many axes `x` has."""
+    return len(int_shape(x))
+
+
+def dtype(x) -> str:
+    """The name of the type of `x`."""
+    return str(x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype)
+
+
+def count_params(x) -> int:
+    """How many numbers `x` has."""
+    return int(np.prod(int_shape(x)))
+
+
+def get_variable_shape(x) -> tuple:
+    """The sizes of a variable."""
+    return int_shape(x)
+
+
+# ------------------------------------------------------------------------------------------------------------ values
+
+
+def eval(x) -> np.ndarray:
+    """The current value of a symbol that depends on no hole."""
+    if isinstance(x, (list, tuple)):
+        return np.asarray([eval(part) for part in x])
+    if isinstance(x, Variable):
+        return x.numpy()
+    if is_symbol(x):
+        return function([], [x])([])[0]
+    return np.asarray(x)
+
+
+def get_value(x) -> np.ndarray:
+    """The current value of a variable, or of a number of an optimizer (as `optimizer.lr`)."""
+    return np.array(x.value) if hasattr(x, "value") else eval(x)
+
+
+def set_value(x, value) -> None:
+    """Set the value of a variable, or a number of an optimizer (as `optimizer.lr`).
+
+    Raises:
+        ValueError: if the shape does not fit.
+    """
+    x.value = np.array(value, dtype=jnp.dtype(x.dtype))
+
+
+def batch_get_value(ops) -> list:
+    """The current values of several variables."""
+    return [get_value(x) for x in ops]
+
+
+def batch_set_value(tuples) -> None:
+    """Set several variables: pairs (variable, value)."""
+    for x, value in tuples:
+        set_value(x, value)
+
+
+def clear_session() -> None:
+    """Start the numbering of names anew, and leave the learning phase to the functions again."""
+    tensor.reset_names()
+    _phase.value = None
+
+
+def get_uid(prefix="") -> int:
+    """The next number for names that begin with `prefix`."""
+    return tensor.unique_number(prefix)
+
+
+def reset_uids() -> None:
+    """Start the numbering of names anew."""
+    tensor.reset_names()
+
+
+# ----------------------------------------------------------------------------------------------------------- updates
+
+
+class Update(SymbolicTensor):
+    """The symbol of a variable's next value; evaluating it sets the variable. Also the pair (variable, next value)."""
+
+    #: What is updated along with the variable: pairs (variable, next value).
+    beside: tuple = ()
+
+    def __init__(self, target, new):
+        super().__init__(target.shape, target.dtype, f"{target.name}_update", Node(_as_type, (new, target.dtype), {}))
+        self.node.result, self.node.outputs = self, [self]
+        self.target, self.new = target, new
+
+    def __iter__(self):
+        return iter((self.target, self.new))
+
+
+def _as_type(x, dtype):
+    return jnp.asarray(x, dtype)
+
+
+def _update(target, new):
+    return (target, new) if current_scope() is not None else Update(target, new)
+
+
+def update(x, new_x):
+    """Ask for `new_x` to be the next value of the variable `x`."""
+    return _update(x, new_x)
+
+
+def update_add(x, increment):
+    """Ask for x + increment to be the next value of the variable `x`."""
+    return _update(x, x + increment)
+
+
+def update_sub(x, decrement):
+    """Ask for x - decrement to be the next value of the variable `x`."""
+    return _update(x, x - decrement)
+
+
+def moving_average_update(x, value, momentum):
+    """Ask for the variable `x` to become a moving average.
+
+        next = x * momentum + value * (1 - momentum)
+
+    As TensorFlow does for Keras 2.2.4, the average is zero-debiased outside of layers: it starts from nothing, and the
+    first update replaces the value of `x`. Inside a layer's call it goes on from the value of `x`.
+    """
+    if current_scope() is not None:
+        return _update(x, x * momentum + value * (1.0 - momentum))
+    biased = variable(np.zeros(x.shape), x.dtype, f"{x.name}/biased")
+    steps = variable(0, x.dtype, f"{x.name}/local_step")
+    next_biased, next_steps = biased * momentum + value * (1.0 - momentum), steps + 1
+    made = Update(x, next_biased / (1.0 - momentum**next_steps))
+    made.beside = ((biased, next_biased), (steps, next_steps))
+    return made
+
+
+def function(inputs, outputs, updates=None, **kwargs) -> Function:
+    """A compiled function from the values of `inputs` to those of `outputs`, which also carries out `updates`.
+
+    Arguments:
+        inputs: a list of placeholders, inputs of models, intermediate symbols; the learning phase may be one of them.
+        outputs: a list of symbols.
+        updates: a list of what `update` and its like return, or of pairs (variable, next value).
+
+    Raises:
+        TypeError: if one of these is no list.
+
+    Example:
+        >>> x = placeholder(shape=(2,))
+        >>> function([x], [x * 2.0])([[1.0, 2.0]])[0].tolist()
+        [2.0, 4.0]
+    """
+    for name, value in (("inputs", inputs), ("outputs", outputs), ("updates", updates or [])):
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"`{name}` to a backend function should be a list or tuple; got {type(value).__name__}.")
+    if kwargs:
+        raise TypeError(f"function: unknown arguments {sorted(kwargs)} (sessions and their options do not exist here).")
+    pairs = []
+    for asked in [*(updates or []), *(output for output in outputs if isinstance(output, Update))]:
+        pairs += [asked, *getattr(asked, "beside", ())]
+    return Function(inputs, outputs, pairs)
+
+
+def gradients(loss, variables) -> list:
+    """The symbols of the derivatives of the sum of `loss`; None for what it does not depend on.
+
+    Arguments:
+        loss: a symbol.
+        variables: symbols (inputs, intermediate ones, variables), or a list of them.
+    """
+    return gradients_or_none(loss, list(variables) if isinstance(variables, (list, tuple)) else [variables])
+
+
+# ----------------------------------------------------------------------------------------------------- learning phase
+
+
+class _LearningPhase(SymbolicTensor):
+    """The symbol for whether a computation is part of training. `value` is what `set_learning_phase` fixed, or None."""
+
+    is_learning_phase = True
+    value = None
+
+
+_phase = _LearningPhase((), "bool", "keras_learning_phase:0")
+
+
+def learning_phase():
+    """Whether it is training: in a layer\'s call a bool, elsewhere a symbol unless `set_learning_phase` fixed it."""
+    scope = current_scope()
+    if scope is not None:
+        return scope.training
+    return _phase if _phase.value is None else _phase.value
+
+
+def set_learning_phase(value) -> None:
+    """Fix what `learning_phase()` is where a graph is written, to 0 or 1. Training and prediction set their own.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if value not in (0, 1):
+        raise ValueError("Expected learning phase to be 0 or 1.")
+    _phase.value = int(value)
+
+
+@lift
+def _choose(training, x, alt):
+    if isinstance(training, (bool, int)):
+        return x if training else alt
+    return jnp.where(training, x, alt)
+
+
+def in_train_phase(x, alt, training=None):
+    """`x` while training, `alt` otherwise.
+
+    Arguments:
+        x, alt: values, or functions without arguments that return them.
+        training: whether it is training, instead of `learning_phase()`.
+    """
+    if training is None:
+        training = learning_phase()
+    if isinstance(training, (bool, int, np.integer)):
+        chosen = x if training else alt
+        return chosen() if callable(chosen) else chosen
+    return _choose(training, *(option() if callable(option) else option for option in (x, alt)))
+
+
+def in_test_phase(x, alt, training=None):
+    """`x` except while training, then `alt`; see `in_train_phase`."""
+    return in_train_phase(alt, x, training=training)
