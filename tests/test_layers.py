@@ -180,7 +180,6 @@ def test_one_device_is_two_devices(name):
     [
         (layers.Masking(1.0), [[[1, 1], [1, 2]]], [[[0, 0], [1, 2]]]),
         (layers.Reshape((2, 2)), [[1, 2, 3, 4]], [[[1, 2], [3, 4]]]),
-        (layers.Permute((2, 1)), [[[1, 2], [3, 4]]], [[[1, 3], [2, 4]]]),
         (layers.Flatten("channels_first"), [[[1, 2], [3, 4]]], [[1, 3, 2, 4]]),
         (layers.RepeatVector(2), [[1, 2]], [[[1, 2], [1, 2]]]),
         (layers.Lambda(lambda x, by: x * by, arguments={"by": 3}), [[1, 2]], [[3, 6]]),

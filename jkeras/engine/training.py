@@ -46,6 +46,8 @@ def _unpack(values):
 class Trainable(Network):
     """A network that can be compiled, trained, evaluated and asked for predictions."""
 
+    #: Over which devices batches are split unless `compile` says so.
+    default_devices = None
     optimizer = None
     stop_training = False
     history = None
@@ -86,7 +88,7 @@ class Trainable(Network):
         self.optimizer = optimizers.get(optimizer)
         self.loss, self.metrics, self.loss_weights = loss, metrics or [], loss_weights
         self.sample_weight_mode, self.weighted_metrics = sample_weight_mode, weighted_metrics
-        self._device_list = parallel.resolve(devices)
+        self._device_list = parallel.resolve(self.default_devices if devices is None else devices)
         self._compile_arguments = (loss, loss_weights, metrics, weighted_metrics, sample_weight_mode)
         if self.built:
             self._finish_compile()

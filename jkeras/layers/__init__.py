@@ -1,7 +1,7 @@
 """Layers: what models are made of."""
 
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.graph.topology import Input, InputLayer
+from jkeras.graph.topology import Input, InputLayer, Network
 from jkeras.layers.advanced_activations import (
     ELU,
     LeakyReLU,
@@ -271,8 +271,14 @@ def deserialize(config: dict, custom_objects: dict | None = None):
         >>> deserialize(serialize(Dense(3, name="out"))).units
         3
     """
-    from jkeras import models  # models are made of layers: importing them above would be a cycle
-
     known = {name: value for name, value in globals().items() if isinstance(value, type) and issubclass(value, Layer)}
-    known |= {"Model": models.Model, "Sequential": models.Sequential}
-    return deserialize_keras_object(config, known, custom_objects, "layer")
+    return deserialize_keras_object(config, known | _networks(Network), custom_objects, "layer")
+
+
+def _networks(base: type) -> dict:
+    """`Model` and `Sequential` by name. Models are made of layers, so this room cannot import them: they are found."""
+    found = {}
+    for kind in base.__subclasses__():
+        if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            found |= {kind.__name__: kind} | _networks(kind)
+    return found

@@ -1,4 +1,4 @@
-"""Utilities."""
+"""Utilities, under Keras's names."""
 
 from jkeras.utils.generic_utils import (
     CustomObjectScope,
@@ -8,6 +8,8 @@ from jkeras.utils.generic_utils import (
     get_custom_objects,
     serialize_keras_object,
 )
+from jkeras.utils.layer_utils import print_summary
+from jkeras.utils.multi_gpu_utils import multi_gpu_model
 from jkeras.utils.np_utils import normalize, to_categorical
 
 __all__ = [
@@ -16,7 +18,9 @@ __all__ = [
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
+    "multi_gpu_model",
     "normalize",
+    "print_summary",
     "serialize_keras_object",
     "to_categorical",
 ]
