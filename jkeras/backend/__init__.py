@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jkeras.backend.ctc import ctc_batch_cost, ctc_decode
 from jkeras.backend.math import (
     abs,
     all,
@@ -206,6 +207,8 @@ __all__ = [
     "conv3d_transpose",
     "cos",
     "count_params",
+    "ctc_batch_cost",
+    "ctc_decode",
     "cumprod",
     "cumsum",
     "depthwise_conv2d",

@@ -2,6 +2,7 @@
 
 import jax
 
+from jkeras import random
 from jkeras.graph.infer import infer
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 
@@ -87,7 +88,8 @@ class LayerNode(Node):
         def run(*arrays):
             values = dict(zip(self.inputs, arrays, strict=False))
             params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
-            call = self._run(values.__getitem__, params, state, key=None, training=False)
+            # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
+            call = self._run(values.__getitem__, params, state, key=random.as_key(0), training=False)
             return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
 
         try:

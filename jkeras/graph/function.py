@@ -244,7 +244,8 @@ class Function:
         self._read = variables_of(self._nodes, symbols)
         self._weights = [layer.variables() for layer in self._layers]
         self._dtypes = {leaf.dtype for leaf in [*jax.tree.leaves(self._weights), *self._read, *symbols, *self._given]}
-        self._compiled = jax.jit(self._compute, static_argnames="training")
+        on_host = any(getattr(node, "on_host", False) for node in self._nodes)
+        self._compiled = self._compute if on_host else jax.jit(self._compute, static_argnames="training")
 
     def _compute(self, values, weights, read, key, *, training):
         given = dict(zip(self._given, values, strict=True)) | dict(zip(self._read, read, strict=True))

@@ -433,7 +433,7 @@ class Layer(NodeAccess):
         def outputs(*arrays):
             params, state = jax.tree.unflatten(treedef, arrays[len(inputs) :])
             values = list(arrays[: len(inputs)])
-            return self.run(params, state, values if several else values[0]).outputs
+            return self.run(params, state, values if several else values[0], key=random.as_key(0)).outputs
 
         specs = infer(outputs, [*inputs, *flat])
         return jax.tree.map(lambda spec: spec.shape, specs)

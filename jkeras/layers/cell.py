@@ -19,6 +19,7 @@ from jkeras.serialize.objects import has_arg
 
 __all__ = [
     "Cell",
+    "StackedRNNCells",
     "arguments_of",
     "as_list",
     "bind",
@@ -240,6 +241,102 @@ class Cell(Layer):
     def call(self, inputs, states, training=None):
         """One time step inside the `call` of a layer in Keras style: output, list of next states."""
         return adapter.call_native(self, inputs, states=states, training=training)
+
+
+class StackedRNNCells(Layer):
+    """Several cells as one: the output of each is the input of the next.
+
+    Arguments:
+        cells: a list of cells.
+        reverse_state_order: whether the states are listed from the last cell to the first.
+
+    States: those of all cells, in order. The output is that of the last cell.
+
+    Example:
+        >>> layer = RNN(StackedRNNCells([LSTMCell(8), GRUCell(4)]))
+        >>> layer.compute_output_shape((None, 10, 3))
+        (None, 4)
+    """
+
+    def __init__(self, cells, **kwargs):
+        for cell in cells:
+            check_cell(cell, "All cells")
+        self.cells = list(cells)
+        self.reverse_state_order = kwargs.pop("reverse_state_order", False)
+        super().__init__(**kwargs)
+
+    def _in_state_order(self, items):
+        return list(items)[::-1] if self.reverse_state_order else list(items)
+
+    @property
+    def state_size(self):
+        return tuple(size for cell in self._in_state_order(self.cells) for size in sizes(cell))
+
+    @property
+    def output_size(self):
+        return output_size(self.cells[-1])
+
+    def sublayers(self):
+        return {f"cell_{place}": cell for place, cell in enumerate(self.cells) if isinstance(cell, Layer)}
+
+    def sublayer_shapes(self, input_shape):
+        shape, *constants = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
+        shapes = {}
+        for place, cell in enumerate(self.cells):
+            with_constants = constants and has_arg(cell.call, "constants")
+            shapes[f"cell_{place}"] = [shape, *constants] if with_constants else shape
+            shape = (shape[0], output_size(cell))
+        return shapes
+
+    def bind(self, params, state, inputs, states, *, constants=None, key=None, training=False):
+        """The step that goes through the cells."""
+        steps = []
+        for place, (cell, part) in enumerate(zip(self.cells, self._parts(states), strict=True)):
+            name = f"cell_{place}"
+            step = bind(
+                cell,
+                params.get(name, {}),
+                state.get(name, {}),
+                inputs,
+                part,
+                constants=constants if has_arg(cell.call, "constants") else None,
+                key=None if key is None else random.as_key(key).fold(name),
+                training=training,
+            )
+            steps.append(step)
+            if cell is not self.cells[-1]:
+                inputs, _ = step(inputs, part, 0)
+
+        def through(x, states, time):
+            after = []
+            for step, part in zip(steps, self._parts(states), strict=True):
+                x, part = step(x, part, time)
+                after.append(part)
+            return x, [one for part in self._in_state_order(after) for one in part]
+
+        return through
+
+    def _parts(self, states):
+        """The states of each cell."""
+        parts, start = [], 0
+        for cell in self._in_state_order(self.cells):
+            stop = start + len(sizes(cell))
+            parts.append(list(states[start:stop]))
+            start = stop
+        return self._in_state_order(parts)
+
+    apply = Cell.apply
+
+    def call(self, inputs, states, constants=None, training=None):
+        """One time step inside the `call` of a layer in Keras style: output, list of next states."""
+        return adapter.call_native(self, inputs, states=states, constants=constants, training=training)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        from jkeras.layers import deserialize
+
+        cells = [deserialize(cell, custom_objects=custom_objects) for cell in config["cells"]]
+        return cls(**{**config, "cells": cells})
 
 
 # ------------------------------------------------------------------------------------ states where the batch is split

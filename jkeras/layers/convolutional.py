@@ -8,7 +8,7 @@ import warnings
 from jkeras import activations, config, constraints, initializers, regularizers
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.kernels import conv
-from jkeras.layers.kernels.windows import deconv_length, normalize_padding, normalize_tuple
+from jkeras.layers.kernels.windows import check_window, deconv_length, normalize_padding, normalize_tuple, spatial_axes
 from jkeras.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -104,7 +104,7 @@ class _Conv(Layer):
             setattr(self, name, _normalized(name, value, self.rank))
         if self.padding == "causal" and not isinstance(self, Conv1D):
             raise ValueError(f"Layer {self.name}: Invalid padding: causal; only Conv1D has it.")
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1 and not isinstance(self, _Depthwise):
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
                 f"Layer {self.name}: strides > 1 not supported in conjunction with dilation_rate > 1. Received: "
                 f"strides={self.strides}, dilation_rate={self.dilation_rate}"
@@ -146,6 +146,9 @@ class _Conv(Layer):
         problem = expected.mismatch(inputs.shape)
         if problem:
             raise ValueError(f"Input 0 is incompatible with layer {self.name}: {problem}.")
+        sizes = [inputs.shape[axis] for axis in spatial_axes(self.rank, self.data_format)]
+        if not isinstance(self, _Transposed):
+            check_window(sizes, self.kernel_size, self.padding, self.dilation_rate, layer=self.name)
         outputs = self._outputs(params, inputs)
         if self.use_bias:
             outputs = conv.bias_add(outputs, params["bias"], self.data_format)
@@ -309,11 +312,10 @@ class _Transposed(_Conv):
         return params["kernel"].shape[-1]
 
     def _outputs(self, params, inputs):
-        space = inputs.shape[2:] if self.data_format == "channels_first" else inputs.shape[1:-1]
         output_size = [
-            deconv_length(size, stride, window, self.padding, extra, dilation)
-            for size, stride, window, extra, dilation in zip(
-                space,
+            deconv_length(inputs.shape[axis], stride, window, self.padding, extra, dilation)
+            for axis, stride, window, extra, dilation in zip(
+                spatial_axes(self.rank, self.data_format),
                 self.strides,
                 self.kernel_size,
                 self.output_padding or (None,) * self.rank,

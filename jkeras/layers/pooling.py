@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.kernels import pool
-from jkeras.layers.kernels.windows import normalize_padding, normalize_tuple, spatial_axes
+from jkeras.layers.kernels.windows import check_window, normalize_padding, normalize_tuple, spatial_axes
 
 __all__ = [
     "AveragePooling1D",
@@ -51,6 +51,8 @@ class _Pooling(Layer):
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        sizes = [inputs.shape[axis] for axis in spatial_axes(self.rank, self.data_format)]
+        check_window(sizes, self.pool_size, self.padding, layer=self.name)
         return self.kernel(inputs, self.pool_size, self.strides, self.padding, self.data_format), state
 
 

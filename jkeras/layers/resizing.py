@@ -6,7 +6,7 @@ Their Keras address is `layers.convolutional`.
 from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.kernels import spatial
-from jkeras.layers.kernels.windows import normalize_tuple
+from jkeras.layers.kernels.windows import normalize_tuple, spatial_axes
 
 __all__ = [
     "Cropping1D",
@@ -221,6 +221,10 @@ class ZeroPadding3D(_ZeroPadding):
 class _Cropping(_Resizing):
     def _resize(self, inputs):
         pairs = (self.cropping,) if self.rank == 1 else self.cropping
+        for axis, pair in zip(spatial_axes(self.rank, self.data_format), pairs, strict=True):
+            size = inputs.shape[axis]
+            if isinstance(size, int) and sum(pair) > size:
+                raise ValueError(f"Layer {self.name}: cropping {pair} is more than the {size} entries of axis {axis}.")
         return spatial.crop(inputs, pairs, self.data_format)
 
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jkeras import random
 from jkeras.graph import adapter
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.scope import current_scope
+from jkeras.graph.topology import Network
 from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
 from jkeras.layers.recurrent import RNN
 from jkeras.serialize.objects import CustomObjectScope
@@ -18,8 +20,14 @@ __all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
 
 def run_inner(layer, name, params, state, inputs, *, key=None, **arguments):
     """`apply` of the layer that `params` and `state` hold under `name`: its outputs, and `state` with its next one."""
-    inner_key = None if key is None else random.as_key(key).fold(name)
-    outputs, after = layer.apply(params.get(name, {}), state.get(name, {}), inputs, key=inner_key, **arguments)
+    arguments["key"] = None if key is None else random.as_key(key).fold(name)
+    if isinstance(layer, Network):  # whose `apply` leaves out the losses of its layers
+        call = layer.run(params.get(name, {}), state.get(name, {}), inputs, **arguments)
+        outputs, after = call.outputs, call.state
+        if current_scope() is not None:
+            current_scope().losses.extend(call.losses)
+    else:
+        outputs, after = layer.apply(params.get(name, {}), state.get(name, {}), inputs, **arguments)
     return outputs, ({**state, name: after} if after else state)
 
 
@@ -149,8 +157,8 @@ class Bidirectional(Wrapper):
     Output shape: as of the layer, the last axis twice as long with 'concat'; with `return_state` a list of it and of
     the states of both.
 
-    As in Keras 2.2.4, a Bidirectional is not `stateful` itself: a stateful layer inside carries its states from batch to
-    batch in training only, and a model's `reset_states` does not reset them; its own does.
+    As in Keras 2.2.4, a Bidirectional is not `stateful` itself: a stateful layer inside carries its states from batch
+    to batch in training only, and a model's `reset_states` does not reset them; its own does.
 
     Reference:
         Schuster and Paliwal, Bidirectional recurrent neural networks, https://doi.org/10.1109/78.650093

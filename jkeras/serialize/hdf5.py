@@ -153,13 +153,14 @@ def read_names(group, name: str) -> list:
 
 
 def write_arrays(group, named_arrays) -> None:
-    """Write (name, array) pairs as datasets, and their order as `weight_names`; a name used twice gets a number."""
+    """Write (name, array) pairs as datasets, and their order as `weight_names`; equal names are numbered."""
     taken: list = []
     for name, array in named_arrays:
         unique, number = name, 0
+        stem, colon, place = name.partition(":")
         while unique in taken:
             number += 1
-            unique = f"{name}_{number}"
+            unique = f"{stem}_{number}{colon}{place}"
         taken.append(unique)
         array = np.asarray(array)
         if array.dtype.kind == "V":  # bfloat16 and its like, which HDF5 has no name for

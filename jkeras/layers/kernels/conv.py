@@ -66,9 +66,7 @@ def _conv(inputs, kernel, strides, pads, dilation_rate, *, groups=1, input_dilat
 
 def _shifts(inputs, window, strides, pads, dilation_rate):
     """For each place of the window: the place, and what the inputs hold there, (batch, *output space, channels)."""
-    if any(map(any, pads)):
-        # The barrier keeps XLA from padding anew for every place, above all in the gradient.
-        inputs = lax.optimization_barrier(jnp.pad(inputs, [(0, 0), *pads, (0, 0)]))
+    inputs = jnp.pad(inputs, [(0, 0), *pads, (0, 0)])
     steps = [
         (size - (k - 1) * d - 1) // s
         for size, k, s, d in zip(inputs.shape[1:-1], window, strides, dilation_rate, strict=True)
@@ -159,9 +157,7 @@ def convolve_transpose(
     return _back(outputs, data_format)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
-def _transposed(inputs, kernel, strides, pads, dilation_rate):
-    """inputs: (batch, *space, in); kernel: (*window, out, in)."""
+def _transpose_map(inputs, kernel, strides, pads, dilation_rate):
     # Correlation against the kernel turned around, with strides - 1 zeros between the inputs.
     reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation_rate, strict=False)]
     pads = [(r - before, r - behind) for r, (before, behind) in zip(reach, pads, strict=True)]
@@ -170,10 +166,16 @@ def _transposed(inputs, kernel, strides, pads, dilation_rate):
     return _conv(inputs, turned, ones, pads, dilation_rate, input_dilation=strides, kernel_layout="OI")
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _transposed(inputs, kernel, strides, pads, dilation_rate):
+    """inputs: (batch, *space, in); kernel: (*window, out, in)."""
+    return _transpose_map(inputs, kernel, strides, pads, dilation_rate)
+
+
 @_transposed.defjvp
 def _transposed_jvp(strides, pads, dilation_rate, primals, tangents):
-    # The derivative for the kernel is written as the transpose of the gradient of `_conv` for its kernel, so that reverse
-    # mode runs that gradient: 15 to 70 times faster than the one it would find by itself.
+    # The derivative for the kernel is written as the transpose of the gradient of `_conv` for its kernel, so that
+    # reverse mode runs that gradient: on a CPU 15 to 70 times faster than the one it would find by itself.
     inputs, kernel = primals
     outputs = _transposed(inputs, kernel, strides, pads, dilation_rate)
 
@@ -182,7 +184,7 @@ def _transposed_jvp(strides, pads, dilation_rate, primals, tangents):
         return gradient(inputs)[0]
 
     (by_kernel,) = jax.linear_transpose(kernel_gradient, outputs)(tangents[1])
-    by_inputs = _transposed.fun(tangents[0], kernel, strides, pads, dilation_rate)
+    by_inputs = _transpose_map(tangents[0], kernel, strides, pads, dilation_rate)
     return outputs, by_inputs + by_kernel
 
 
@@ -200,7 +202,7 @@ def depthwise(inputs, kernel, strides, padding="valid", data_format="channels_la
     inputs = _channels_last(inputs, data_format)
     check_window(inputs.shape[1:-1], window, padding, dilation_rate)
     if _on_cpu(inputs) and math.prod(window) <= _MOST_PLACES:
-        # Shifted products: 20 times faster forward than grouped convolution, 2 times with the gradient.
+        # Shifted products: 10 to 40 times faster forward than grouped convolution, with the gradient 1.5 to 40 times.
         pads = _pads(inputs, window, strides, padding, dilation_rate)
         shifts = _shifts(inputs, window, strides, pads, dilation_rate)
         outputs = sum(shifted[..., None] * kernel[place] for place, shifted in shifts)

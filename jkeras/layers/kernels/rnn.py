@@ -2,6 +2,7 @@
 
 `loop` runs any step function. `lstm` and `gru` run a whole sequence with a gradient of their own: autodiff would add to
 the gradients of the weights once per time step, here each of them is one matrix product over all steps at the end.
+They can be differentiated backwards as often as one likes, but not forwards (`jax.jvp`): that takes `loop`.
 """
 
 import functools

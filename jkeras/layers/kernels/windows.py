@@ -59,16 +59,17 @@ def spatial_axes(rank: int, data_format: str) -> tuple:
     return tuple(range(first, first + rank))
 
 
-def check_window(sizes, window, padding: str, dilation_rate=None) -> None:
-    """Check that a window fits into spatial `sizes` (unknown ones are taken to fit).
+def check_window(sizes, window, padding: str, dilation_rate=None, *, layer: str = "") -> None:
+    """Check that a window fits into spatial `sizes` (unknown ones are taken to fit); `layer` is named in the message.
 
     Raises:
         ValueError: if it does not, and `padding` is 'valid'.
     """
     spans = [(k - 1) * d + 1 for k, d in zip(window, dilation_rate or (1,) * len(window), strict=True)]
     if padding == "valid" and any(isinstance(n, int) and n < span for n, span in zip(sizes, spans, strict=True)):
+        where = f"Layer {layer}: " if layer else ""
         raise ValueError(
-            f"Negative dimension size: a window that spans {tuple(spans)} does not fit into an input of spatial size "
+            f"{where}Negative dimension size: a window that spans {tuple(spans)} does not fit into an input of spatial size "
             f"{tuple(sizes)} with padding 'valid'."
         )
 

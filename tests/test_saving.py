@@ -1,0 +1,397 @@
+"""Configs and files: what goes out comes back, files are whole or not there, reading runs no code."""
+
+import json
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+
+from jkeras import backend as K
+from jkeras import layers, models, optimizers
+from jkeras.engine import saving
+from jkeras.serialize import hdf5
+
+X = np.random.RandomState(0).uniform(-1, 1, (6, 4)).astype("float32")
+Y = np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2]]
+
+
+def stack():
+    return models.Sequential(
+        [layers.Dense(5, activation="tanh", kernel_regularizer="l2", input_shape=(4,)), layers.Dense(3, name="last")]
+    )
+
+
+def deferred():
+    model = models.Sequential([layers.Dense(3)])
+    model.build((None, 4))
+    return model
+
+
+def branches():
+    x = layers.Input((4,), name="x")
+    shared = layers.Dense(4, activation="relu")
+    twice = shared(shared(x))
+    return models.Model(x, layers.Dense(3)(layers.concatenate([twice, x])))
+
+
+def nested():
+    inner = models.Sequential([layers.Dense(4, input_shape=(4,)), layers.BatchNormalization()], name="inner")
+    x = layers.Input((4,))
+    return models.Model(x, layers.Dense(3)(layers.add([inner(x), inner(inner(x))])))
+
+
+def partly():
+    """Built from the middle of a larger graph: calls are numbered anew."""
+    x = layers.Input((4,))
+    shared = layers.Dense(4)
+    shared(shared(x))
+    return models.Model(x, layers.Dense(3)(shared(x)))
+
+
+MODELS = [stack, deferred, branches, nested, partly]
+
+
+def text_round_trip(write, read):
+    return lambda model, path: read(write(model))
+
+
+def file_round_trip(model, path):
+    model.save(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No training configuration")
+        return models.load_model(path)
+
+
+ROUND_TRIPS = {
+    "config": lambda model, path: type(model).from_config(model.get_config()),
+    "json": text_round_trip(lambda model: model.to_json(indent=1), models.model_from_json),
+    "yaml": text_round_trip(lambda model: model.to_yaml(), models.model_from_yaml),
+    "hdf5": file_round_trip,
+    "pickle": text_round_trip(saving.pickle_model, saving.unpickle_model),
+}
+
+
+@pytest.mark.parametrize("how", ROUND_TRIPS)
+@pytest.mark.parametrize("build", MODELS)
+def test_round_trip(build, how, tmp_path):
+    model = build()
+    again = ROUND_TRIPS[how](model, tmp_path / "model.h5")
+    assert json.loads(again.to_json()) == json.loads(model.to_json())
+    if how in ("hdf5", "pickle"):
+        for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(got, expected)
+    again.set_weights(model.get_weights())
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-6)
+
+
+def test_calls_are_numbered_within_the_model():
+    config = partly().get_config()
+    assert [len(layer["inbound_nodes"]) for layer in config["layers"]] == [0, 1, 1]
+    assert config["layers"][2]["inbound_nodes"][0][0][1] == 0
+
+
+def test_older_list_of_layers():
+    model = stack()
+    assert models.Sequential.from_config(model.get_config()["layers"]).output_shape == (None, 3)
+    with pytest.raises(TypeError, match="not a list"):
+        models.model_from_config(model.get_config()["layers"])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda config: config["layers"][1].update(class_name="Nonsense"), "Unknown layer: Nonsense"),
+        (lambda config: config["layers"][1]["inbound_nodes"][0][0].__setitem__(0, "gone"), "gone"),
+        (lambda config: config["layers"][1]["inbound_nodes"][0][0].__setitem__(1, 7), "never come to exist"),
+        (lambda config: config["layers"][1]["inbound_nodes"][0][0].append(1), "Improperly formatted"),
+    ],
+)
+def test_configs_that_make_no_graph(change, message):
+    config = branches().get_config()
+    change(config)
+    with pytest.raises(ValueError, match=message):
+        models.Model.from_config(config)
+
+
+# -------------------------------------------------------------------------------------------------------- the layout
+
+
+def test_layout_of_a_file(tmp_path):
+    K.clear_session()
+    model = stack()
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    model.save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5") as file:
+        assert set(file.attrs) == {"backend", "keras_version", "model_config", "training_config"}
+        weights = file["model_weights"]
+        assert hdf5.read_names(weights, "layer_names") == ["dense_1", "last"]
+        assert hdf5.read_names(weights["last"], "weight_names") == ["last/kernel:0", "last/bias:0"]
+        assert weights["dense_1/dense_1/kernel:0"].shape == (4, 5)
+        training = json.loads(file.attrs["training_config"])
+    assert training["loss"] == "mse" and training["metrics"] == ["accuracy"]
+    assert training["optimizer_config"]["class_name"] == "SGD"
+
+
+@pytest.mark.parametrize("count", [0, 3, 5000])
+def test_lists_of_names_of_any_length(tmp_path, count):
+    names = [f"a_layer_with_a_long_name_{number}" for number in range(count)]
+    with h5py.File(tmp_path / "names.h5", "w") as file:
+        hdf5.write_names(file, "names", names)
+    with h5py.File(tmp_path / "names.h5") as file:
+        assert hdf5.read_names(file, "names") == names
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    with h5py.File(tmp_path / "names.h5", "w") as file, pytest.raises(RuntimeError, match="bytes"):
+        hdf5.write_names(file, "names", ["x" * 70000])
+
+
+def test_equal_names_are_numbered(tmp_path):
+    arrays = [np.full(2, float(number)) for number in range(3)]
+    with h5py.File(tmp_path / "arrays.h5", "w") as file:
+        hdf5.write_arrays(file, [("a/kernel:0", array) for array in arrays])
+        assert hdf5.read_names(file, "weight_names") == ["a/kernel:0", "a/kernel_1:0", "a/kernel_2:0"]
+        np.testing.assert_array_equal(hdf5.read_arrays(file), arrays)
+
+
+def test_groups_of_an_open_file(tmp_path):
+    model = stack()
+    with h5py.File(tmp_path / "several.h5", "w") as file:
+        models.save_model(model, file.create_group("model"), include_optimizer=False)
+        model.save_weights(file.create_group("weights"))
+        again = models.load_model(file["model"], compile=False)
+        again.load_weights(file["weights"])
+    np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-6)
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "nadam"])
+def test_training_goes_on_after_loading(tmp_path, optimizer):
+    model = stack()
+    model.compile(optimizer, "mse", metrics=["mae"], loss_weights=[0.5])
+    model.train_on_batch(X, Y)
+    model.save(tmp_path / "model.h5")
+    again = models.load_model(tmp_path / "model.h5")
+    assert again.metrics_names == model.metrics_names
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+    for got, expected in zip(again.optimizer.get_weights(), model.optimizer.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    if optimizer != "nadam":  # whose schedule, as in Keras, is not in the file
+        np.testing.assert_allclose(again.train_on_batch(X, Y), model.train_on_batch(X, Y), rtol=1e-6)
+        np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-5)
+
+
+def test_custom_objects_of_all_kinds(tmp_path):
+    def twice(x):
+        return 2 * x
+
+    def off(y_true, y_pred):
+        return K.mean(K.abs(y_true - y_pred))
+
+    class Plus(layers.Layer):
+        def call(self, inputs):
+            return inputs + 1.0
+
+    class Slow(optimizers.SGD):
+        pass
+
+    objects = {"twice": twice, "off": off, "Plus": Plus, "Slow": Slow}
+    model = models.Sequential([layers.Dense(3, activation=twice, input_shape=(4,)), Plus()])
+    model.compile(Slow(lr=0.1), off, metrics=[off])
+    model.save(tmp_path / "model.h5")
+    with pytest.raises(ValueError, match="Unknown"):
+        models.load_model(tmp_path / "model.h5")
+    again = models.load_model(tmp_path / "model.h5", custom_objects=objects)
+    assert type(again.optimizer).__name__ == "Slow"
+    np.testing.assert_allclose(again.evaluate(X, Y, verbose=0), model.evaluate(X, Y, verbose=0), rtol=1e-6)
+
+
+def test_without_compile_arguments(tmp_path):
+    stack().save(tmp_path / "model.h5")
+    with pytest.warns(UserWarning, match="No training configuration"):
+        assert models.load_model(tmp_path / "model.h5").optimizer is None
+    assert models.load_model(tmp_path / "model.h5", compile=False).optimizer is None
+
+
+def test_optimizer_state_that_does_not_fit_is_left_out(tmp_path):
+    model = stack()
+    model.compile("adam", "mse")
+    model.train_on_batch(X, Y)
+    model.save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "a") as file:
+        names = hdf5.read_names(file["optimizer_weights"], "weight_names")
+        hdf5.write_names(file["optimizer_weights"], "weight_names", names[:-1])
+    with pytest.warns(UserWarning, match="freshly initialized"):
+        again = models.load_model(tmp_path / "model.h5")
+    assert int(again.optimizer.iterations) == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ weights
+
+
+def other(name="last", units=3):
+    return models.Sequential([layers.Dense(5, input_shape=(4,), name="first"), layers.Dense(units, name=name)])
+
+
+def test_by_order_and_by_name(tmp_path):
+    source, by_order, by_name = stack(), other(name="end"), other()
+    source.save_weights(tmp_path / "weights.h5")
+    before = by_name.get_weights()
+    by_order.load_weights(tmp_path / "weights.h5")
+    by_name.load_weights(tmp_path / "weights.h5", by_name=True)
+    for place, (a, b, c) in enumerate(
+        zip(source.get_weights(), by_order.get_weights(), by_name.get_weights(), strict=True)
+    ):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(c, a if place >= 2 else before[place])
+
+
+@pytest.mark.parametrize(
+    "build, by_name, message",
+    [
+        (lambda: other(units=2), False, "last/kernel:0 has shape .5, 2., but the saved weight has shape .5, 3."),
+        (lambda: other(units=2), True, "last/kernel:0 has shape"),
+        (deferred, False, "containing 2 layers into a model with 1 layers"),
+        (
+            lambda: models.Sequential(
+                [layers.Dense(5, input_shape=(4,), name="a"), layers.Dense(3, use_bias=False, name="last")]
+            ),
+            True,
+            "expects 1 weight.s., but the saved weights have 2",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_change_nothing(tmp_path, build, by_name, message):
+    stack().save_weights(tmp_path / "weights.h5")
+    model = build()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        model.load_weights(tmp_path / "weights.h5", by_name=by_name)
+    for got, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_skip_mismatch_and_reshape(tmp_path):
+    stack().save_weights(tmp_path / "weights.h5")
+    model = other(units=2)
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="Skipping loading of weights for layer last"):
+        model.load_weights(tmp_path / "weights.h5", by_name=True, skip_mismatch=True)
+    np.testing.assert_array_equal(model.get_weights()[2], before[2])
+    flat = models.Sequential([layers.Dense(4, use_bias=False, input_shape=(5,))])
+    flat.save_weights(tmp_path / "flat.h5")
+    turned = models.Sequential([layers.Dense(10, use_bias=False, input_shape=(2,))])
+    turned.load_weights(tmp_path / "flat.h5", reshape=True)
+    np.testing.assert_array_equal(turned.get_weights()[0].ravel(), flat.get_weights()[0].ravel())
+
+
+# ------------------------------------------------------------------------------------------------------------- safety
+
+
+def failing(model, monkeypatch, path):
+    """Save `model` to `path`, and fail in the middle."""
+
+    def fail(*arguments):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hdf5, "write_arrays", fail)
+        with pytest.raises(OSError, match="disk is full"):
+            model.save(path)
+
+
+def test_a_save_is_complete_or_did_not_happen(tmp_path, monkeypatch):
+    path = tmp_path / "model.h5"
+    failing(stack(), monkeypatch, path)
+    assert list(tmp_path.iterdir()) == []
+    model = stack()
+    model.save_weights(path)
+    before = path.read_bytes()
+    failing(stack(), monkeypatch, path)
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == before
+
+
+def test_an_existing_file_is_kept_unless_it_may_be_overwritten(tmp_path, monkeypatch):
+    path, model = tmp_path / "model.h5", stack()
+    path.write_text("precious")
+    for save in (model.save, model.save_weights):
+        with pytest.raises(FileExistsError, match="overwrite=False"):
+            save(path, overwrite=False)
+    assert path.read_text() == "precious"
+    for answer, kept in ((False, True), (True, False)):
+        monkeypatch.setattr(saving, "ask_to_proceed_with_overwrite", lambda filepath, answer=answer: answer)
+        model.save(path, overwrite=False)
+        assert (path.read_bytes() == b"precious") == kept
+
+
+def with_code():
+    return models.Sequential([layers.Lambda(lambda x: x * 2.0, input_shape=(4,), name="code")])
+
+
+def test_reading_runs_no_code(tmp_path):
+    model = with_code()
+    model.save(tmp_path / "model.h5")
+    text = model.to_json()
+    readers = {
+        "file": lambda **options: models.load_model(tmp_path / "model.h5", compile=False, **options),
+        "json": lambda **options: models.model_from_json(text, **options),
+        "yaml": lambda **options: models.model_from_yaml(model.to_yaml(), **options),
+    }
+    for read in readers.values():
+        with pytest.raises(ValueError, match="allow_code"):
+            read()
+        np.testing.assert_allclose(read(allow_code=True).predict(X), 2 * X)
+        given = read(custom_objects={"code": lambda x: x * 3.0})
+        np.testing.assert_allclose(given.predict(X), 3 * X)
+        with pytest.raises(ValueError, match="allow_code"):
+            read()
+
+
+def test_yaml_makes_no_objects():
+    yaml = pytest.importorskip("yaml")
+    with pytest.raises(yaml.YAMLError):
+        models.model_from_yaml("!!python/object/apply:os.getcwd []")
+    text = stack().to_yaml().replace("batch_input_shape:", "batch_input_shape: !!python/tuple")
+    assert models.model_from_yaml(text).input_shape == (None, 4)
+
+
+def test_a_file_without_a_model(tmp_path):
+    stack().save_weights(tmp_path / "weights.h5")
+    with pytest.raises(ValueError, match="No model found"):
+        models.load_model(tmp_path / "weights.h5")
+
+
+# ------------------------------------------------------------------------------------------------------------ summary
+
+
+@pytest.mark.parametrize(
+    "build, expected",
+    [
+        (stack, ["dense_1 (Dense)              (None, 5)                 25        "]),
+        (
+            branches,
+            [
+                "dense_1 (Dense)                 (None, 4)            20          x[0][0]                          ",
+                "                                                                 dense_1[0][0]                    ",
+            ],
+        ),
+    ],
+)
+def test_summary(build, expected):
+    K.clear_session()
+    lines = []
+    build().summary(print_fn=lines.append)
+    for line in expected:
+        assert line in lines
+    assert len({len(line) for line in lines if line.startswith(("_", "="))}) == 1
+
+
+def test_summary_counts_what_was_frozen():
+    model = stack()
+    model.layers[0].trainable = False
+    lines = []
+    model.summary(print_fn=lines.append, line_length=80)
+    assert lines[-4:] == ["Total params: 43", "Trainable params: 18", "Non-trainable params: 25", "_" * 80]
