@@ -20,6 +20,11 @@ def close(got, expected, tolerance=1e-4):
     np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
 
 
+def run(function, *arguments, arrays):
+    """function(*arrays, *arguments), compiled: by itself each little operation is a program to compile."""
+    return jax.jit(lambda *arrays: function(*arrays, *arguments))(*arrays)
+
+
 def first(array):
     """channels_last to channels_first."""
     return np.moveaxis(np.asarray(array), -1, 1)
@@ -103,9 +108,10 @@ def both_forms(request, monkeypatch):
 def test_convolve(shape, kernel_shape, strides, padding, dilation, both_forms):
     inputs, kernel = normal(*shape), normal(*kernel_shape, seed=1)
     expected = naive_conv(inputs, kernel, strides, padding, dilation)
-    close(conv.convolve(inputs, kernel, strides, padding, "channels_last", dilation), expected)
+    got = run(conv.convolve, strides, padding, "channels_last", dilation, arrays=(inputs, kernel))
+    close(got, expected)
     if padding != "causal":
-        got = conv.convolve(first(inputs), kernel, strides, padding, "channels_first", dilation)
+        got = run(conv.convolve, strides, padding, "channels_first", dilation, arrays=(first(inputs), kernel))
         close(got, first(expected))
 
 
@@ -117,7 +123,7 @@ def test_gradients_of_the_forms_agree(shape, kernel_shape, strides, padding, dil
         def loss(inputs, kernel):
             return jnp.sum(jnp.sin(conv.convolve(inputs, kernel, strides, padding, "channels_last", dilation)))
 
-        return jax.grad(loss, (0, 1))(inputs, kernel)
+        return jax.jit(jax.grad(loss, (0, 1)))(inputs, kernel)
 
     written_out = gradients()
     monkeypatch.setattr(conv, "_on_cpu", lambda inputs: False)
@@ -146,6 +152,7 @@ def test_transposed_convolution_is_the_transpose(space, window, strides, padding
         for n, s, k, e, d in zip(space, strides, window, extra or (None,) * len(space), dilation, strict=True)
     ]
 
+    @jax.jit
     def map_back(inputs, kernel):
         return conv.convolve_transpose(inputs, kernel, size, strides, padding, "channels_last", dilation)
 
@@ -158,11 +165,13 @@ def test_transposed_convolution_is_the_transpose(space, window, strides, padding
     direction = normal(*inputs.shape, seed=3), normal(*kernel.shape, seed=4)
     _, forward = jax.jvp(map_back, (inputs, kernel), direction)
     close(forward, map_back(direction[0], kernel) + map_back(inputs, direction[1]))
-    gradients = jax.grad(lambda *both: jnp.vdot(other, map_back(*both)), (0, 1))(inputs, kernel)
-    total = sum(float(jnp.vdot(g, d)) for g, d in zip(gradients, direction, strict=True))
+    gradients = jax.jit(jax.grad(lambda *both: jnp.vdot(other, map_back(*both)), (0, 1)))(inputs, kernel)
+    total = sum(float(np.vdot(g, d)) for g, d in zip(gradients, direction, strict=True))
     close(total, float(np.vdot(other, forward)), 1e-3)
-    stacked = jax.vmap(jax.grad(lambda kernel, x: jnp.sum(map_back(x[None], kernel) ** 2)), (None, 0))(kernel, inputs)
-    close(stacked.sum(0), jax.grad(lambda kernel: jnp.sum(map_back(inputs, kernel) ** 2))(kernel), 1e-3)
+
+    gradient = jax.grad(lambda kernel, inputs: jnp.sum(map_back(inputs, kernel) ** 2))
+    stacked = jax.jit(jax.vmap(gradient, (None, 0)))(kernel, inputs[:, None])
+    close(np.sum(stacked, 0), jax.jit(gradient)(kernel, inputs), 1e-3)
 
 
 def test_transposed_convolution_has_a_hessian():
@@ -171,11 +180,12 @@ def test_transposed_convolution_has_a_hessian():
     def loss(kernel):
         return jnp.sum(conv.convolve_transpose(inputs, kernel, [6], (2,), "same") ** 3)
 
-    hessian = jax.hessian(loss)(kernel).reshape(8, 8)
+    hessian = np.reshape(jax.jit(jax.hessian(loss))(kernel), (8, 8))
     close(hessian, hessian.T)
     step = normal(8, seed=2) * 1e-2
-    difference = jax.grad(loss)(kernel + step.reshape(2, 2, 2)) - jax.grad(loss)(kernel - step.reshape(2, 2, 2))
-    close(2 * hessian @ step, difference.ravel(), 1e-3)
+    gradient = jax.jit(jax.grad(loss))
+    difference = gradient(kernel + step.reshape(2, 2, 2)) - gradient(kernel - step.reshape(2, 2, 2))
+    close(2 * hessian @ step, np.ravel(difference), 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +207,12 @@ def test_depthwise(shape, window, multiplier, strides, padding, dilation, both_f
         ],
         -1,
     )
-    close(conv.depthwise(inputs, kernel, strides, padding, "channels_last", dilation), expected)
-    close(conv.depthwise(first(inputs), kernel, strides, padding, "channels_first", dilation), first(expected))
+    last = strides, padding, "channels_last", dilation
+    close(run(conv.depthwise, *last, arrays=(inputs, kernel)), expected)
+    got = run(conv.depthwise, strides, padding, "channels_first", dilation, arrays=(first(inputs), kernel))
+    close(got, first(expected))
     mix = normal(*(1,) * len(window), channels * multiplier, 4, seed=2)
-    got = conv.separable(inputs, kernel, mix, strides, padding, "channels_last", dilation)
-    close(got, expected @ mix.reshape(-1, 4))
+    close(run(conv.separable, *last, arrays=(inputs, kernel, mix)), expected @ mix.reshape(-1, 4))
 
 
 POOLS = [  # inputs, window, strides, padding
@@ -222,8 +233,8 @@ POOLS = [  # inputs, window, strides, padding
 def test_pool(kernel, combine, shape, window, strides, padding, both_forms):
     inputs = normal(*shape)
     expected = naive_pool(inputs, window, strides, padding, combine)
-    close(kernel(inputs, window, strides, padding), expected)
-    close(kernel(first(inputs), window, strides, padding, "channels_first"), first(expected))
+    close(run(kernel, window, strides, padding, arrays=(inputs,)), expected)
+    close(run(kernel, window, strides, padding, "channels_first", arrays=(first(inputs),)), first(expected))
 
 
 @pytest.mark.parametrize("window, strides", [((2, 2), (2, 2)), ((3, 3), (1, 1)), ((3, 2), (2, 2)), ((1, 4), (1, 2))])
@@ -236,14 +247,14 @@ def test_gradient_of_equal_values_goes_to_the_first(window, strides, both_forms)
             cut = inputs[n, row : row + window[0], column : column + window[1], channel]
             place = np.unravel_index(np.argmax(cut), cut.shape)
             expected[n, row + place[0], column + place[1], channel] += 1
-    gradient = jax.grad(lambda x: jnp.sum(pool.max_pool(x, window, strides)))(inputs)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(pool.max_pool(x, window, strides))))(inputs)
     np.testing.assert_array_equal(gradient, expected)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "bfloat16"])
 def test_max_pool_of_other_types(dtype):
     inputs = jnp.arange(16).reshape(1, 4, 4, 1).astype(dtype)
-    outputs = pool.max_pool(inputs, (3, 3), (2, 2), "same")
+    outputs = run(pool.max_pool, (3, 3), (2, 2), "same", arrays=(inputs,))
     assert outputs.dtype == dtype
     np.testing.assert_array_equal(outputs.astype("float32").ravel(), [10, 11, 14, 15])
 
@@ -253,9 +264,9 @@ def test_upsample_values():
     np.testing.assert_array_equal(spatial.upsample(inputs, (2,)).ravel(), [1, 1, 4, 4, 2, 2])
     close(spatial.upsample(inputs, (3,), interpolation="bilinear").ravel(), [1, 2, 3, 4, 10 / 3, 8 / 3, 2, 2, 2])
     image = normal(2, 3, 4, 2)
-    both = spatial.upsample(image, (2, 3), interpolation="bilinear")
-    np.testing.assert_array_equal(both[:, ::2, ::3], image)
-    close(first(both), spatial.upsample(first(image), (2, 3), "channels_first", "bilinear"))
+    both = run(spatial.upsample, (2, 3), "channels_last", "bilinear", arrays=(image,))
+    np.testing.assert_array_equal(np.asarray(both)[:, ::2, ::3], image)
+    close(first(both), run(spatial.upsample, (2, 3), "channels_first", "bilinear", arrays=(first(image),)))
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
@@ -357,8 +368,7 @@ def test_layer(cls, arguments, shape, expected, weights):
     config = layer.get_config()
     again = cls.from_config(config)
     assert again.get_config() == config
-    close(again.apply(params, state, inputs)[0], eager)
-    gradient = jax.grad(lambda x: jnp.sum(layer.apply(params, state, x)[0] ** 2))(inputs)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(again.apply(params, state, x)[0] ** 2)))(inputs)
     assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
 
 
@@ -379,8 +389,8 @@ def test_channels_first(cls, arguments, shape, expected, weights):
     layer = cls(**arguments, data_format="channels_first")
     symbol = Input((shape[-1], *shape[:-1]))
     assert layer(symbol).shape == (None, expected[-1], *expected[:-1])
-    got, _ = layer.apply(params, state, first(inputs))
-    expected_values, _ = last.apply(params, state, inputs)
+    got, _ = run(layer.apply, arrays=(params, state, first(inputs)))
+    expected_values, _ = run(last.apply, arrays=(params, state, inputs))
     close(got, first(expected_values) if len(expected) > 1 else expected_values)
 
 

@@ -173,6 +173,16 @@ def test_gradients_through_apply_are_those_of_finite_differences():
     np.testing.assert_allclose(slope, along, rtol=2e-2)
 
 
+def test_layers_that_draw_whatever_the_phase():
+    x = layers.Input((6,))
+    model = Model(x, layers.Dropout(0.5)(x, training=True))
+    model.compile("sgd", "mse")
+    first, second = model.predict(X), model.predict(X)
+    assert set(np.unique(np.round(first[X != 0] / X[X != 0], 4))) == {0.0, 2.0} and not np.array_equal(first, second)
+    assert model.evaluate(X, X, verbose=0) > 0
+    model.fit(X, X, verbose=0)
+
+
 def test_fit_learns():
     model = compiled(optimizer=optax.adam(0.05))
     labels = np.eye(3, dtype="float32")[np.argmax(X[:, :3], axis=1)]

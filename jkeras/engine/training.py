@@ -52,6 +52,8 @@ class Trainable(Network):
     stop_training = False
     history = None
     _spec = None
+    _run_key = None
+    _predicted = 0
     _predictor = None
 
     # ----------------------------------------------------------------------------------------------------- compile
@@ -376,17 +378,17 @@ class Trainable(Network):
     def _test_epoch(self, train_state, source):
         """The TrainState after a pass over `source` (states of stateful layers may change), and what was measured."""
         carry = (train_state.state, self._steps.no_metrics())
-        params = merge(train_state.params, train_state.frozen)
-        carry = self._run_test(carry, params, source)
+        fixed = (merge(train_state.params, train_state.frozen), train_state.key)
+        carry = self._run_test(carry, fixed, source)
         return train_state.replace(state=carry[0]), _scalars(self._logged(carry[1]))
 
-    def _run_test(self, carry, params, source, on_progress=None):
+    def _run_test(self, carry, fixed, source, on_progress=None):
         if source.resident:
             return self._runner.epoch(
-                "test", carry, params, source.placed(), source.order(0), source.batch_size, on_progress=on_progress
+                "test", carry, fixed, source.placed(), source.order(0), source.batch_size, on_progress=on_progress
             )
         for batch in source.batches(source.order(0)):
-            carry, _, _ = self._runner.batch("test", carry, params, batch)
+            carry, _, _ = self._runner.batch("test", carry, fixed, batch)
         return carry
 
     def _restore(self, train_state):
@@ -453,8 +455,8 @@ class Trainable(Network):
         """The loss, or [loss, metrics...], of one batch."""
         data = self._standardize(x, y, sample_weight)
         train_state = self._gather(self._one_batch_key())
-        params = merge(train_state.params, train_state.frozen)
-        carry, logs, _ = self._runner.batch("test", (train_state.state, self._steps.no_metrics()), params, data)
+        fixed = (merge(train_state.params, train_state.frozen), train_state.key)
+        carry, logs, _ = self._runner.batch("test", (train_state.state, self._steps.no_metrics()), fixed, data)
         self._publish(train_state.replace(state=carry[0]))
         return _unpack(_scalars(self._in_order(logs).values()))
 
@@ -467,10 +469,10 @@ class Trainable(Network):
         data = self._standardize(x, y, sample_weight)
         source = feeding.Arrays(data, 32 if batch_size is None else int(batch_size), None, RESIDENT_BYTES)
         train_state = self._gather(self._one_batch_key())
-        params = merge(train_state.params, train_state.frozen)
+        fixed = (merge(train_state.params, train_state.frozen), train_state.key)
         progress = cbks.Progbar(source.examples) if verbose == 1 else None
         told = None if progress is None else lambda seen, report: progress.update(seen)
-        carry = self._run_test((train_state.state, self._steps.no_metrics()), params, source, told)
+        carry = self._run_test((train_state.state, self._steps.no_metrics()), fixed, source, told)
         self._publish(train_state.replace(state=carry[0]))
         return _unpack(_scalars(self._logged(carry[1])))
 
@@ -487,6 +489,10 @@ class Trainable(Network):
             for variables, treedef in flat
         )
         return runner, params, state
+
+    def _predict_batch(self, runner, params, state, inputs):
+        self._predicted += 1
+        return runner.predict(params, state, inputs, self._one_batch_key(), np.int32(self._predicted))
 
     def _keep_state(self, state):
         if self.stateful:
@@ -516,7 +522,7 @@ class Trainable(Network):
                 progress.update(min(start + size, examples))
 
         for start, stop in arrays.batch_slices(examples, size):
-            outputs, state = runner.predict(params, state, arrays.slice_rows(inputs, start, stop))
+            outputs, state = self._predict_batch(runner, params, state, arrays.slice_rows(inputs, start, stop))
             waiting.append((start, outputs))
             if len(waiting) > 2:
                 store(*waiting.pop(0))
@@ -529,7 +535,7 @@ class Trainable(Network):
     def predict_on_batch(self, x):
         """The outputs for one batch: a numpy array, a list if there are several."""
         runner, params, state = self._prediction()
-        outputs, state = runner.predict(params, state, self._standardize_inputs(x))
+        outputs, state = self._predict_batch(runner, params, state, self._standardize_inputs(x))
         self._keep_state(state)
         return _unpack([np.asarray(output) for output in outputs])
 

@@ -172,20 +172,20 @@ class Runner:
         self.latest = (kind, carry)
         return carry, logs, report
 
-    def predict(self, params, state, inputs):
+    def predict(self, params, state, inputs, key, number):
         """The outputs for one batch of inputs (a list, still on the device), and the next state."""
         count = parallel.how_many(self.devices, batch_size(inputs))
 
         if count == 1:
             program = self._program("predict", 1, lambda: jax.jit(self.steps.predict))
-            return program(params, state, inputs)
+            return program(params, state, inputs, key, number)
 
         def make():
-            outputs_only = lambda params, state, inputs: self.steps.predict(params, state, inputs)[0]  # noqa: E731
-            split = (False, False, True)
+            outputs_only = lambda *arguments: self.steps.predict(*arguments)[0]  # noqa: E731
+            split = (False, False, True, False, False)
             return parallel.on_devices(outputs_only, self.devices, count, split, donate=(), joined=True)
 
-        outputs = self._program("predict", count, make)(params, state, parallel.cut(inputs, count))
+        outputs = self._program("predict", count, make)(params, state, parallel.cut(inputs, count), key, number)
         return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs], state
 
 

@@ -1,8 +1,8 @@
 """Steps: a model's pure pair, an objective and an optimizer become pure functions of (TrainState, batch).
 
-train(train_state, data)                -> train_state, logs
-test((state, metrics), params, data)    -> (state, metrics), logs
-predict(params, state, inputs)          -> outputs, state
+* `train(train_state, data)` -> train_state, logs
+* `test((state, metrics), (params, key), data)` -> (state, metrics), logs
+* `predict(params, state, inputs, key, number)` -> outputs, state
 """
 
 import jax
@@ -94,17 +94,22 @@ class Steps:
             metrics=_added(train_state.metrics, logs, size),
         ), logs
 
-    def test(self, carry, params, data):
+    def test(self, carry, fixed, data):
         """The losses and metrics of a batch; of `carry` = (state, running sums), only stateful layers' states and the
         sums change."""
         state, metrics = carry
-        _, (state, logs) = self._evaluate(params, state, data, None, False)
+        params, key = fixed
+        size = batch_size(data)
+        # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
+        key = key.step(metrics["count"].astype(jnp.int32)).at(batch.first_place(size))
+        _, (state, logs) = self._evaluate(params, state, data, key, False)
         logs, state = batch.means((logs, state))
-        return (state, _added(metrics, logs, batch_size(data))), logs
+        return (state, _added(metrics, logs, size)), logs
 
-    def predict(self, params, state, inputs):
-        """The outputs for a batch of inputs, as a list, and the next state."""
-        call = self.model.run(params, state, inputs, training=False)
+    def predict(self, params, state, inputs, key, number):
+        """The outputs for a batch of inputs, as a list, and the next state; `number` counts the batches of the key."""
+        key = key.step(number).at(batch.first_place(batch_size(inputs)))
+        call = self.model.run(params, state, inputs, key=key, training=False)
         return as_list(call.outputs), call.state
 
 

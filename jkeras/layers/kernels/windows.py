@@ -69,8 +69,8 @@ def check_window(sizes, window, padding: str, dilation_rate=None, *, layer: str 
     if padding == "valid" and any(isinstance(n, int) and n < span for n, span in zip(sizes, spans, strict=True)):
         where = f"Layer {layer}: " if layer else ""
         raise ValueError(
-            f"{where}Negative dimension size: a window that spans {tuple(spans)} does not fit into an input of spatial size "
-            f"{tuple(sizes)} with padding 'valid'."
+            f"{where}Negative dimension size: a window that spans {tuple(spans)} does not fit into an input of spatial "
+            f"size {tuple(sizes)} with padding 'valid'."
         )
 
 
