@@ -1,11 +1,12 @@
 """Training speed against what users would pick instead: paired runs, ratios to a plain hand-written JAX loop.
 
-    python benchmarks/training.py [--cases digits_mlp,mnist_mlp,mnist_cnn,lstm] [--contenders hand,jkeras,keras3] [--rounds 3]
+    python benchmarks/training.py [--cases digits_mlp,mnist_mlp,mnist_cnn,lstm] [--contenders hand,jkeras,keras3]
 
-Every contender trains the same network on the same random data with shuffling and an accuracy metric on, in a process of
-its own; a round runs each of them once, one after the other. Printed are, as ratios to `hand`, the time of one epoch (the
-fastest of a run, the median over rounds) and the time from imports done to the first step done. `hand` is what a careful
-person writes: one jitted, donated step per batch, numpy batches in, the loss and accuracy accumulated on the device.
+Every contender trains the same network on the same random data with shuffling and an accuracy metric on, in a process
+of its own; a round runs each of them once, one after the other. Printed are, as ratios to `hand`, the time of one
+epoch (the fastest of a run, the median over rounds) and the time from imports done to the first step done. `hand` is
+what a careful person writes: one jitted, donated step per batch, numpy batches in, the loss and accuracy accumulated
+on the device.
 """
 
 import argparse
@@ -123,9 +124,8 @@ def with_input(stack, sequential, layers, library):
 
 
 def run_hand(case):
-    import jax
-
     import hand
+    import jax
 
     x, y = data(case)
     _, size, epochs = CASES[case]

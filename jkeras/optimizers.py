@@ -74,7 +74,7 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin):
     """
 
     shape = ()
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, value, name: str):
         self.name = name
@@ -159,7 +159,7 @@ class Optimizer:
         saves_iterations: whether `get_weights` starts with the number of updates.
         order: the places, among the leaves of the tree of parameters, of the first, second, ... weight as Keras orders
             them; None where that is the order of the leaves.
-        owner: whose training state is in `state`.
+        owner: whose training state `state` is.
         first_scalars: name -> first value of what the optimizer carries on beside the slots.
         state: the current `OptimizerState`, None until trained. Setting it to None forgets the slots, not the
             iterations: what compiling again does in Keras.
@@ -172,8 +172,7 @@ class Optimizer:
     first_scalars: dict = {}
     saves_iterations = True
     initial_decay = 0.0
-    order = None
-    owner = None
+    order = owner = None
     _state = None
     _loaded = None
 
@@ -604,7 +603,7 @@ _BUILT_IN = (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam, TFOptimizer)
 _CLASSES = {found.__name__.lower(): found for found in _BUILT_IN}
 
 
-def serialize(optimizer) -> dict:
+def serialize(optimizer):
     """The class name and the config of an optimizer."""
     return serialize_keras_object(optimizer)
 

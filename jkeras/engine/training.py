@@ -5,6 +5,7 @@ and puts the results back by reference whenever the host regains control.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ class Trainable(Network):
     _spec = None
     _run_key = None
     _predicted = 0
-    _predictor = None
+    _predictor: Any = None
 
     # ----------------------------------------------------------------------------------------------------- compile
 
@@ -162,7 +163,7 @@ class Trainable(Network):
         return self._dtype_set
 
     def _claim_optimizer(self):
-        """Make the optimizer object tell of this model. Models may share one: its numbers, not what it keeps per weight."""
+        """Make the optimizer object tell of this model. Models that share one share its numbers, not its slots."""
         leaves = {variable: place for place, variable in enumerate(jax.tree.leaves(self._variables["params"]))}
         state, iterations = self._opt_state, self.optimizer.iterations.value
         self.optimizer.state = None if state is None else state._replace(iterations=jnp.asarray(iterations))

@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import inspect
 import re
+from typing import Any
 
 import jax
 import numpy as np
@@ -71,9 +72,9 @@ class InputSpec:
 class Call:
     """What one call of a layer gives: outputs, next state, the outputs' mask(s), and what it adds to the loss."""
 
-    outputs: object
+    outputs: Any
     state: dict
-    mask: object
+    mask: Any
     losses: list
 
 

@@ -107,7 +107,7 @@ class SymbolicTensor(Symbol):
 
     def __bool__(self):
         raise TypeError(
-            f"{self!r} has no value yet, so it is neither true nor false. Inside a model use K.switch or jax.numpy.where."
+            f"{self!r} has no value yet, so it is neither true nor false. In a model use K.switch or jax.numpy.where."
         )
 
     def __len__(self):

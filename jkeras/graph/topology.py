@@ -1,6 +1,5 @@
 """A graph of layer calls as one layer: `Network`, the pure core of `Model` and `Sequential`."""
 
-import jax
 import numpy as np
 
 from jkeras import config, random
@@ -30,8 +29,8 @@ class InputLayer(Layer):
     ):  # fmt: skip
         if sparse:
             raise ValueError(
-                f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer indices "
-                "into an Embedding layer."
+                f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer "
+                "indices into an Embedding layer."
             )
         if input_tensor is not None:
             if not is_symbol(input_tensor):
@@ -126,8 +125,8 @@ class Network(Layer):
         for node in calls:
             if node.layer is None:
                 raise ValueError(
-                    "Output tensors to a Model must be the output of a Keras `Layer`; between the inputs and outputs of "
-                    f"{self.name} stands the backend function {getattr(node.function, '__name__', node.function)!r}. "
+                    "Output tensors to a Model must be the output of a Keras `Layer`; between inputs and outputs "
+                    f"of {self.name} stands the backend function {getattr(node.function, '__name__', node.function)!r}. "
                     "Wrap it in a Lambda layer."
                 )
         self._arrange(calls)
@@ -160,8 +159,8 @@ class Network(Layer):
         for symbol in self.outputs:
             if not hasattr(symbol, "_keras_history"):
                 raise ValueError(
-                    f"Output tensors to a {type(self).__name__} must be the output of a Keras `Layer` (thus holding past "
-                    f"layer metadata). Found: {symbol!r}. Wrap the computation in a Lambda layer."
+                    f"Output tensors to a {type(self).__name__} must be the output of a Keras `Layer` (thus holding "
+                    f"past layer metadata). Found: {symbol!r}. Wrap the computation in a Lambda layer."
                 )
 
     def _arrange(self, calls):
@@ -310,8 +309,7 @@ class Network(Layer):
                         execution.state[other] = _put(current, target[1:], part)
 
     def compute_mask(self, inputs, mask=None):
-        """The mask(s) of the outputs; a model passes on what its layers make of the inputs' masks."""
-        return None
+        """None: the masks of a network's outputs come with the outputs, from `run`."""
 
     def build(self, input_shape):
         """A network's layers were built when they were called."""

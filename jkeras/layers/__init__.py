@@ -252,7 +252,7 @@ __all__ = [
 ]
 
 
-def serialize(layer: Layer) -> dict:
+def serialize(layer: Layer):
     """The class name and config of a layer, from which `deserialize` makes the same one."""
     return serialize_keras_object(layer)
 

@@ -325,7 +325,7 @@ class StackedRNNCells(Layer):
             start = stop
         return self._in_state_order(parts)
 
-    apply = Cell.apply
+    apply = Cell.apply  # pyright: ignore[reportAssignmentType]
 
     def call(self, inputs, states, constants=None, training=None):
         """One time step inside the `call` of a layer in Keras style: output, list of next states."""
