@@ -5,7 +5,9 @@ from jkeras.engine.saving import load_model, model_from_config, model_from_json,
 from jkeras.engine.training import Trainable
 from jkeras.graph import describe
 from jkeras.graph.layer import Layer
+from jkeras.graph.tensor import is_symbol, map_symbols
 from jkeras.graph.topology import Input, InputLayer, Network
+from jkeras.layers.core import allow_code
 from jkeras.utils.layer_utils import print_summary
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Layer",
     "Model",
     "Sequential",
+    "clone_model",
     "load_model",
     "model_from_config",
     "model_from_json",
@@ -43,6 +46,9 @@ class Model(Trainable):
 
     def __init__(self, inputs, outputs, name=None):
         super().__init__(inputs, outputs, name=name)
+
+    def __reduce__(self):
+        return saving.unpickle_model, (saving.pickle_model(self),)
 
     def get_config(self):
         """The graph as nested dicts: layers, their calls, inputs and outputs."""
@@ -236,3 +242,44 @@ class Sequential(Model):
         if not self.built:
             self.build((None, *x.shape[1:]))
         return super()._standardize_inputs(x)
+
+
+def clone_model(model, input_tensors=None):
+    """A model with the same graph, and new layers with new weights.
+
+    Arguments:
+        model: the model to copy.
+        input_tensors: symbols to build the copy on, one per input; new inputs unless given.
+
+    Raises:
+        ValueError: if `model` is no model, or the number of symbols is wrong.
+    """
+    if not isinstance(model, Model):
+        raise ValueError(f"Expected `model` argument to be a `Model` instance, got {type(model).__name__}: {model}")
+    if isinstance(model, Sequential) and (input_tensors is None or not model.outputs):
+        return Sequential([_clone_layer(layer) for layer in model.layers], name=model.name)
+    if input_tensors is None:
+        tensors = [_clone_layer(layer)._inbound_nodes[0].result for layer in model.input_layers]
+    else:
+        tensors = list(input_tensors) if isinstance(input_tensors, (list, tuple)) else [input_tensors]
+        if len(tensors) != len(model.inputs) or not all(is_symbol(tensor) for tensor in tensors):
+            raise ValueError(
+                f"clone_model: model {model.name} has {len(model.inputs)} inputs; input_tensors must be as many "
+                f"symbols, got {input_tensors}."
+            )
+        tensors = [tensor if hasattr(tensor, "_keras_history") else Input(tensor=tensor) for tensor in tensors]
+    copies = {layer: _clone_layer(layer) for layer in model._layers if not isinstance(layer, InputLayer)}
+    made = dict(zip(model.inputs, tensors, strict=True))
+    for node in model._calls:
+        inputs, arguments = map_symbols(made.__getitem__, [node.call_inputs, node.arguments])
+        results = copies[node.layer](inputs if len(inputs) > 1 else inputs[0], **arguments)
+        results = results if isinstance(results, list) else [results]
+        made.update(zip(node.outputs, results, strict=True))
+    return Model(tensors, [made[symbol] for symbol in model.outputs], name=model.name)
+
+
+def _clone_layer(layer):
+    if isinstance(layer, Model):
+        return clone_model(layer)
+    with allow_code():  # a Lambda's function, from this very process
+        return type(layer).from_config(layer.get_config())
