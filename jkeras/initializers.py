@@ -400,7 +400,7 @@ def draw(initializer, key, shape, dtype=None) -> np.ndarray:
     elif ours:
         value = initializer(shape, key=key, **options)
     else:
-        plain = (random.next_key() if key is None else random.as_key(key)).draw_key()
+        plain = random.host_key(random.next_key() if key is None else key)
         first = next(iter(inspect.signature(initializer).parameters))
         value = initializer(plain, shape, **options) if first == "key" else initializer(shape, key=plain, **options)
     value = np.asarray(getattr(value, "value", value))

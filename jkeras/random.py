@@ -30,8 +30,10 @@ __all__ = [
     "as_run",
     "bernoulli",
     "host",
+    "host_key",
     "is_seeded",
     "next_key",
+    "next_run_key",
     "normal",
     "seed",
     "truncated_normal",
@@ -74,13 +76,8 @@ class Key:
 
     def copy(self) -> "Key":
         """The same key in memory of its own, for a program that takes over the memory of its arguments."""
-        words = jnp.array(jax.random.key_data(self.base), copy=True)
-        base = jax.random.wrap_key_data(words, impl=jax.random.key_impl(self.base))
-        return dataclasses.replace(self, base=base)
-
-    def folded(self) -> "Key":
-        """The same key with the path folded into the base: keys of different runs then have one structure."""
-        return Key(self.draw_key(), self.first)
+        words = np.array(jax.random.key_data(self.base))
+        return dataclasses.replace(self, base=jax.random.wrap_key_data(words, impl=jax.random.key_impl(self.base)))
 
 
 def as_key(key) -> Key:
@@ -93,7 +90,7 @@ def as_key(key) -> Key:
     if isinstance(key, Key):
         return key
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-        return Key(jax.random.key(int(key)))
+        return Key(_from_seed(int(key)))
     if isinstance(key, (jax.Array, np.ndarray)):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0:
             return Key(jnp.asarray(key))
@@ -103,6 +100,13 @@ def as_key(key) -> Key:
         f"A key was expected (jax.random.key(0), an integer, or a jkeras.random.Key) and {type(key).__name__} "
         f"{getattr(key, 'dtype', '')}{list(getattr(key, 'shape', ()))} was given."
     )
+
+
+def _from_seed(seed: int):
+    """`jax.random.key(seed)`; for JAX's own generator without compiling a program for it."""
+    if jax.config.jax_default_prng_impl != "threefry2x32" or not 0 <= seed < 2**32:
+        return jax.random.key(seed)
+    return jax.random.wrap_key_data(np.array([0, seed], np.uint32))
 
 
 # ------------------------------------------------------------------------------------------- draws in compiled code
@@ -148,10 +152,19 @@ def host(key, *names) -> np.random.RandomState:
 
     The key must be concrete (not traced).
     """
-    key = as_key(key).fold(*names)
+    return np.random.RandomState(_digest(as_key(key).fold(*names)))
+
+
+def host_key(key):
+    """The plain JAX key for what `key` is for, derived on the host; the key must be concrete."""
+    key = as_key(key)
+    return jax.random.wrap_key_data(_digest(key)[:2], impl="threefry2x32") if key.path else key.base
+
+
+def _digest(key: Key) -> np.ndarray:
+    """Eight 32-bit words that the key and its path determine."""
     words = np.asarray(jax.random.key_data(key.base), dtype=np.uint32)
-    digest = hashlib.sha256(words.tobytes() + repr(key.path).encode()).digest()
-    return np.random.RandomState(np.frombuffer(digest, dtype=np.uint32))
+    return np.frombuffer(hashlib.sha256(words.tobytes() + repr(key.path).encode()).digest(), dtype=np.uint32)
 
 
 # --------------------------------------------------------------------------------- the keys nobody handed over
@@ -180,8 +193,13 @@ def is_seeded() -> bool:
     return _Stream.seeded
 
 
+def next_run_key() -> Key:
+    """The next of the process's own keys, for a run: all of them have the same structure, so that nothing is retraced."""
+    return Key(host_key(next_key()))
+
+
 def next_key() -> Key:
-    """The next of the process's own keys."""
+    """The next of the process's own keys, for draws on the host."""
     if _Stream.base is None:
         _Stream.base = as_key(secrets.randbits(31))
     _Stream.taken += 1
@@ -252,5 +270,5 @@ def as_run(key) -> Run:
     if isinstance(key, Run):
         return key
     if key is not None:
-        return Run(as_key(key).folded())
-    return Run(next_key().folded(), None if is_seeded() else np.random.get_state())
+        return Run(Key(as_key(key).draw_key()))
+    return Run(next_run_key(), None if is_seeded() else np.random.get_state())

@@ -8,7 +8,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jkeras import callbacks as cbks
@@ -166,7 +165,7 @@ class Trainable(Network):
         """Make the optimizer object tell of this model. Models that share one share its numbers, not its slots."""
         leaves = {variable: place for place, variable in enumerate(jax.tree.leaves(self._variables["params"]))}
         state, iterations = self._opt_state, self.optimizer.iterations.value
-        self.optimizer.state = None if state is None else state._replace(iterations=jnp.asarray(iterations))
+        self.optimizer.state = None if state is None else state._replace(iterations=np.asarray(iterations))
         self.optimizer.order = [leaves[variable] for variable in self._collected if variable in leaves]
         self.optimizer.owner = self
 
@@ -189,7 +188,7 @@ class Trainable(Network):
         if opt_state is None:
             opt_state = self.optimizer.init(trees["params"])
         return TrainState(
-            step=jnp.int32(self._step_number),
+            step=jax.device_put(np.asarray(self._step_number, np.int32)),
             opt_state=self.optimizer.with_hyperparameters(opt_state),
             key=key.copy(),
             metrics=self._steps.no_metrics(),
@@ -340,7 +339,7 @@ class Trainable(Network):
                 callback_list.on_epoch_begin(epoch)
                 train_state = self._absorb(train_state).replace(metrics=self._steps.no_metrics())
                 train_state = self._train_epoch(train_state, source, epoch, hooks, callback_list)
-                logs = dict(zip(self._log_names(), _scalars(self._logged(train_state.metrics)), strict=True))
+                logs = dict(zip(self._log_names(), self._logged(train_state.metrics), strict=True))
                 if held_out is not None and not (hooks and hooks.stop):
                     train_state, results = self._test_epoch(train_state, held_out)
                     logs |= {f"val_{name}": value for name, value in zip(self._log_names(), results, strict=True)}
@@ -381,7 +380,7 @@ class Trainable(Network):
         carry = (train_state.state, self._steps.no_metrics())
         fixed = (merge(train_state.params, train_state.frozen), train_state.key)
         carry = self._run_test(carry, fixed, source)
-        return train_state.replace(state=carry[0]), _scalars(self._logged(carry[1]))
+        return train_state.replace(state=carry[0]), self._logged(carry[1])
 
     def _run_test(self, carry, fixed, source, on_progress=None):
         if source.resident:
@@ -431,7 +430,8 @@ class Trainable(Network):
         return self._spec.metrics_names
 
     def _logged(self, metrics):
-        return list(self._in_order(means(metrics)).values())
+        """What was measured, in the order of `metrics_names`: numbers on the host."""
+        return [float(value) for value in self._in_order(means(jax.device_get(metrics), np)).values()]
 
     def _in_order(self, report):
         return {name: report[name] for name in self._log_names()}
@@ -440,7 +440,7 @@ class Trainable(Network):
 
     def _one_batch_key(self):
         if self._run_key is None:
-            self._run_key = random.next_key().folded()
+            self._run_key = random.next_run_key()
         return self._run_key
 
     @_in_precision
@@ -475,7 +475,7 @@ class Trainable(Network):
         told = None if progress is None else lambda seen, report: progress.update(seen)
         carry = self._run_test((train_state.state, self._steps.no_metrics()), fixed, source, told)
         self._publish(train_state.replace(state=carry[0]))
-        return _unpack(_scalars(self._logged(carry[1])))
+        return _unpack(self._logged(carry[1]))
 
     # ------------------------------------------------------------------------------------------------- predictions
 

@@ -265,7 +265,7 @@ class Function:
                 arrays.append(_checked(symbol, value))
         with config.precision(self._dtypes):
             weights, read = jax.tree.map(lambda variable: variable.device_value(), (self._weights, self._read))
-            key = random.next_key().folded()
+            key = random.next_run_key()
             outputs, new = self._compiled(arrays, weights, read, key, training=training)
             for (variable, _), value in zip(self.updates, new, strict=True):
                 variable.value = jnp.asarray(value, variable.dtype).reshape(variable.shape)

@@ -198,7 +198,7 @@ class Variable(SymbolicTensor):
     def device_value(self):
         """The current value as a JAX array, placed on the device once and kept there."""
         if not isinstance(self._value, jax.Array):
-            self._value = jnp.asarray(self.value)
+            self._value = jax.device_put(np.asarray(self.value, jnp.dtype(self.dtype)))
         return self._value
 
     def numpy(self) -> np.ndarray:

@@ -43,9 +43,9 @@ class TrainState:
         return dataclasses.replace(self, **changes)
 
 
-def means(metrics: dict) -> dict:
-    """The running means of the loss and the metrics, from their running sums."""
-    count = jnp.maximum(metrics["count"], 1.0)
+def means(metrics: dict, numpy=jnp) -> dict:
+    """The running means of the loss and the metrics, from their running sums; computed with `numpy`."""
+    count = numpy.maximum(metrics["count"], 1.0)
     return {name: total / count for name, total in metrics["sums"].items()}
 
 
