@@ -11,9 +11,10 @@ Example:
     (1, 2)
 """
 
+import importlib
+
 from jkeras import (
     activations,
-    backend,
     callbacks,
     constraints,
     datasets,
@@ -32,6 +33,14 @@ from jkeras import (
 from jkeras.models import Input, Model, Sequential
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    # Nothing inside needs the backend; it is imported when somebody asks for it.
+    if name == "backend":
+        return importlib.import_module("jkeras.backend")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Input",

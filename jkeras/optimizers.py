@@ -6,8 +6,7 @@ An optimizer describes; what training changes lives in an `OptimizerState`:
     update(gradients, state, params)      -> updates, state        (pure; the new parameters are params + updates)
 
 `params` is any tree of arrays. The numbers that users change while training (`lr`, `momentum`, ...) are part of the
-state, so that a new learning rate compiles nothing. All new values of a step come from old ones; constraints are not
-applied here.
+state, so that a new learning rate compiles nothing. Constraints are not applied here.
 
 A variant, also one of the user's, is a rule for one array: `slot_names` names what is kept for each parameter, and
 `rule(now, gradient, *slots)` gives the update and the next slots.
@@ -19,7 +18,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jkeras import config
 from jkeras.lift import Symbol
@@ -159,7 +157,6 @@ class Optimizer:
         saves_iterations: whether `get_weights` starts with the number of updates.
         order: the places, among the leaves of the tree of parameters, of the first, second, ... weight as Keras orders
             them; None where that is the order of the leaves.
-        owner: whose training state `state` is.
         first_scalars: name -> first value of what the optimizer carries on beside the slots.
         state: the current `OptimizerState`, None until trained. Setting it to None forgets the slots, not the
             iterations: what compiling again does in Keras.
@@ -234,8 +231,10 @@ class Optimizer:
         slots = dict(zip(self.slot_names, trees[1:], strict=True))
         return trees[0], OptimizerState(state.iterations + 1, state.hyperparameters, scalars, slots)
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self):
         """The pair as optax has it, for `optax.chain` and its like."""
+        import optax  # here, not above: it takes half as long as all of jkeras
+
         return optax.GradientTransformation(self.init, self.update)
 
     def _clipped(self, gradients):
@@ -557,9 +556,11 @@ class OptaxOptimizer(Optimizer):
 
     def __init__(self, transformation):
         super().__init__()
-        self.optax = transformation
+        import optax
+
+        self.optax, self._trees = transformation, optax.tree_utils
         try:
-            rate = optax.tree_utils.tree_get(transformation.init({}), "learning_rate")
+            rate = self._trees.tree_get(transformation.init({}), "learning_rate")
         except Exception:  # whatever a transformation may raise on no parameters: it then has no rate to be set
             rate = None
         if rate is not None:
@@ -575,7 +576,7 @@ class OptaxOptimizer(Optimizer):
 
     def with_hyperparameters(self, state):
         if hasattr(self, "lr"):
-            state = state._replace(slots=optax.tree_utils.tree_set(state.slots, learning_rate=self.lr.value))
+            state = state._replace(slots=self._trees.tree_set(state.slots, learning_rate=self.lr.value))
         return state
 
     def _saved(self, state):
@@ -583,8 +584,7 @@ class OptaxOptimizer(Optimizer):
 
     def get_config(self):
         raise NotImplementedError(
-            "An optax transformation is made of functions and has no config. Save the model with "
-            "include_optimizer=False, and compile it again after loading."
+            "An optax transformation has no config. Save the model with include_optimizer=False, and compile it again."
         )
 
 

@@ -194,7 +194,7 @@ def is_seeded() -> bool:
 
 
 def next_run_key() -> Key:
-    """The next of the process's own keys, for a run: all of them have the same structure, so that nothing is retraced."""
+    """The next of the process's own keys, for a run: all have the same structure, so that nothing is retraced."""
     return Key(host_key(next_key()))
 
 

@@ -124,10 +124,10 @@ class Network(Layer):
         calls = nodes_between(self.inputs, self.outputs)
         for node in calls:
             if node.layer is None:
+                function = getattr(node.function, "__name__", node.function)
                 raise ValueError(
-                    "Output tensors to a Model must be the output of a Keras `Layer`; between inputs and outputs "
-                    f"of {self.name} stands the backend function {getattr(node.function, '__name__', node.function)!r}. "
-                    "Wrap it in a Lambda layer."
+                    "Output tensors to a Model must be the output of a Keras `Layer`; between the inputs and outputs "
+                    f"of {self.name} stands the backend function {function!r}. Wrap it in a Lambda layer."
                 )
         self._arrange(calls)
         self._calls = calls

@@ -8,7 +8,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jkeras import batch, random
 from jkeras.train.objective import Objective, Output
@@ -85,7 +84,8 @@ class Steps:
         state = merge(kept, state)
         gradients, logs, state = batch.means((gradients, logs, state))
         updates, opt_state = self.optimizer.update(gradients, train_state.opt_state, train_state.params)
-        params = self.model.constrain(optax.apply_updates(train_state.params, updates))
+        params = jax.tree.map(lambda param, update: (param + update).astype(param.dtype), train_state.params, updates)
+        params = self.model.constrain(params)
         return train_state.replace(
             step=train_state.step + 1,
             params=params,
