@@ -43,6 +43,11 @@ from jkeras.layers.convolutional import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from jkeras.layers.convolutional_recurrent import (
+    ConvLSTM2D,
+    ConvLSTM2DCell,
+    ConvRNN2D,
+)
 from jkeras.layers.core import (
     Activation,
     ActivityRegularization,
@@ -58,8 +63,19 @@ from jkeras.layers.core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from jkeras.layers.cudnn_recurrent import (
+    CuDNNGRU,
+    CuDNNLSTM,
+)
 from jkeras.layers.embeddings import (
     Embedding,
+)
+from jkeras.layers.legacy import (
+    ConvRecurrent2D,
+    Highway,
+    MaxoutDense,
+    Recurrent,
+    accept_old_calls,
 )
 from jkeras.layers.local import (
     LocallyConnected1D,
@@ -162,6 +178,10 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM2D",
+    "ConvLSTM2DCell",
+    "ConvRNN2D",
+    "ConvRecurrent2D",
     "Convolution1D",
     "Convolution2D",
     "Convolution2DTranspose",
@@ -169,6 +189,8 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CuDNNGRU",
+    "CuDNNLSTM",
     "Deconv2D",
     "Deconv3D",
     "Deconvolution2D",
@@ -194,6 +216,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "Highway",
     "Input",
     "InputLayer",
     "InputSpec",
@@ -211,11 +234,13 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MaxoutDense",
     "Minimum",
     "Multiply",
     "PReLU",
     "Permute",
     "ReLU",
+    "Recurrent",
     "RepeatVector",
     "Reshape",
     "SeparableConv1D",
@@ -250,6 +275,8 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+accept_old_calls(globals())
 
 
 def serialize(layer: Layer):

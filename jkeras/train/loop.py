@@ -144,12 +144,17 @@ class Runner:
             count = parallel.how_many(self.devices, rows.shape[1])
             program = self._program((kind, "resident"), count, lambda: self._resident(kind, count, loops))  # noqa: B023
             placed = jax.device_put(rows) if count == 1 else parallel.cut(rows, count, axis=1)
+            # Segments may run on different numbers of devices. What the loop only reads is copied there once.
+            if self.devices is not None:
+                carry, near_fixed, near_data = parallel.everywhere((carry, fixed, data), self.devices, count)
+            else:
+                near_fixed, near_data = fixed, data
             start = 0
             while start < len(rows):
                 steps = min(self._pace, len(rows) - start) if loops and hooks is None else 1
                 if hooks is not None:
                     carry = hooks.begin(number, rows.shape[1], carry)
-                arguments = (fixed, data, placed, np.int32(start), np.int32(steps))
+                arguments = (near_fixed, near_data, placed, np.int32(start), np.int32(steps))
                 carry, logs, report = program(carry, *arguments)
                 self.latest = (kind, carry)
                 start, number = start + steps, number + steps
@@ -168,6 +173,8 @@ class Runner:
         """Run `kind` on one batch: the next carry, the batch's logs, the running means."""
         count = parallel.how_many(self.devices, batch_size(data))
         program = self._program((kind, "streamed"), count, lambda: self._streamed(kind, count))
+        if self.devices is not None:
+            carry, fixed = parallel.everywhere((carry, fixed), self.devices, count)
         carry, logs, report = program(carry, fixed, parallel.cut(data, count))
         self.latest = (kind, carry)
         return carry, logs, report

@@ -7,10 +7,11 @@ one place that names the mapping primitive.
 import functools
 
 import jax
+import numpy as np
 
 from jkeras import batch
 
-__all__ = ["cut", "how_many", "on_devices", "one_copy", "over_devices", "resolve"]
+__all__ = ["cut", "everywhere", "how_many", "on_devices", "one_copy", "over_devices", "resolve"]
 
 
 def resolve(devices) -> list | None:
@@ -73,6 +74,14 @@ def on_devices(function, devices, count: int, split, **options):
     if count == 1:
         return jax.jit(function, donate_argnums=options.get("donate", (0,)))
     return over_devices(function, devices[:count], split, **options)
+
+
+def everywhere(tree, devices, count: int):
+    """`tree` with one copy of every array on each of `count` devices, in one array."""
+    if count == 1:
+        return one_copy(tree)
+    mesh = jax.sharding.Mesh(np.asarray(devices[:count]), (batch.AXIS,))
+    return jax.device_put(one_copy(tree), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def one_copy(tree):
