@@ -1,5 +1,7 @@
 """`Model` and `Sequential`: Keras's way of writing models, a thin shell around the pure core."""
 
+import numpy as np
+
 from jkeras.engine import saving
 from jkeras.engine.saving import load_model, model_from_config, model_from_json, model_from_yaml, save_model
 from jkeras.engine.training import Trainable
@@ -238,10 +240,10 @@ class Sequential(Model):
         """`predict`, for models whose outputs are probabilities."""
         return self.predict(x, batch_size=batch_size, verbose=verbose)
 
-    def _standardize_inputs(self, x):
-        if not self.built:
-            self.build((None, *x.shape[1:]))
-        return super()._standardize_inputs(x)
+    def _ensure_built(self, x):
+        if not self.built and x is not None:
+            array = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
+            self.build((None, *np.shape(array)[1:]))
 
 
 def clone_model(model, input_tensors=None):

@@ -218,13 +218,18 @@ class Trainable(Network):
 
     # ---------------------------------------------------------------------------------------------------- user data
 
+    def _ensure_built(self, x):
+        """A network is built from the start; a `Sequential` may wait for the shape of `x`."""
+
     def _standardize_inputs(self, x):
+        self._ensure_built(x)
         shapes = [symbol.shape for symbol in self.inputs]
         dtypes = [symbol.dtype for symbol in self.inputs]
         return arrays.standardize_inputs(x, self.input_names, shapes, dtypes, "input")
 
     def _standardize(self, x, y, sample_weight=None, class_weight=None):
         """Checked (inputs, targets, weights), lists of arrays."""
+        self._ensure_built(x)
         spec = self._compiled()
         outputs = [self.outputs[place] for place in spec.targets]
         names = [self.output_names[place] for place in spec.targets]
@@ -311,6 +316,7 @@ class Trainable(Network):
         """
         batch_size = _legacy_epochs(kwargs, batch_size)
         epochs = kwargs.get("nb_epoch", epochs)
+        self._ensure_built(x)
         self._compiled()
         if x is None or steps_per_epoch is not None or validation_steps is not None:
             raise ValueError(
@@ -464,6 +470,7 @@ class Trainable(Network):
     @_in_precision
     def evaluate(self, x=None, y=None, batch_size=None, verbose=1, sample_weight=None, steps=None):
         """The loss, or [loss, metrics...], over all examples, `batch_size` (32) at a time; names in `metrics_names`."""
+        self._ensure_built(x)
         self._compiled()
         if x is None or steps is not None:
             raise ValueError("evaluate works on arrays: x and y are needed, and steps does not apply.")

@@ -3,6 +3,7 @@
 import jax
 
 from jkeras import random
+from jkeras.graph.adapter import apply_from_call
 from jkeras.graph.infer import infer
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 
@@ -97,7 +98,7 @@ class LayerNode(Node):
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
-            if isinstance(error, (TypeError, ValueError)) and "apply" in vars(type(self.layer)):
+            if isinstance(error, (TypeError, ValueError)) and type(self.layer).apply is not apply_from_call:
                 raise type(error)(f"{where}: {error}") from error
             error.add_note(where)
             raise

@@ -6,6 +6,7 @@ from jkeras import config, random
 from jkeras.graph.connect import LayerNode
 from jkeras.graph.function import Execution, layers_of, nodes_between
 from jkeras.graph.layer import Call, Layer
+from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, unique_number
 
 __all__ = ["Input", "InputLayer", "Network"]
@@ -239,6 +240,9 @@ class Network(Layer):
             mask: the mask(s) of the inputs, or None.
         """
         call = self.run(params, state, inputs, key=key, training=training, mask=mask)
+        scope = current_scope()
+        if scope is not None:  # called inside another layer's call: what its layers add to the loss counts there
+            scope.losses.extend(call.losses)
         return call.outputs, call.state
 
     def run(self, params, state, inputs, *, key=None, training=False, mask=None):

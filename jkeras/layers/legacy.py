@@ -54,8 +54,11 @@ def _window(*names):
                     "integer positional arguments. For safety reasons, this is disallowed. Pass `strides` as a keyword "
                     "argument instead."
                 )
-            kwargs["kernel_size"] = (*sizes, *(kwargs.pop(name) for name in rest))
-            return (*args[:1], *([kwargs.pop("kernel_size")] if args else [])), True
+            window = (*sizes, *(kwargs.pop(name) for name in rest))
+            if args:
+                return (args[0], window), True
+            kwargs["kernel_size"] = window
+            return args, True
         if len(sizes) >= 2 and all(integers[:2]):  # sizes of a window, or a size and a stride?
             raise TypeError(
                 f"Layer can receive at most {len(names) + 1} positional arguments, `filters` and the {len(names)} "

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 from jkeras import random
 from jkeras.graph import adapter
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.graph.scope import current_scope
-from jkeras.graph.topology import Network
 from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
 from jkeras.layers.recurrent import RNN
 from jkeras.serialize.objects import CustomObjectScope
@@ -20,14 +18,8 @@ __all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
 
 def run_inner(layer, name, params, state, inputs, *, key=None, **arguments):
     """`apply` of the layer that `params` and `state` hold under `name`: its outputs, and `state` with its next one."""
-    arguments["key"] = None if key is None else random.as_key(key).fold(name)
-    if isinstance(layer, Network):  # whose `apply` leaves out the losses of its layers
-        call = layer.run(params.get(name, {}), state.get(name, {}), inputs, **arguments)
-        outputs, after = call.outputs, call.state
-        if current_scope() is not None:
-            current_scope().losses.extend(call.losses)
-    else:
-        outputs, after = layer.apply(params.get(name, {}), state.get(name, {}), inputs, **arguments)
+    key = None if key is None else random.as_key(key).fold(name)
+    outputs, after = layer.apply(params.get(name, {}), state.get(name, {}), inputs, key=key, **arguments)
     return outputs, ({**state, name: after} if after else state)
 
 
