@@ -7,6 +7,7 @@ import tempfile
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("NPROC", "8")
+os.environ["JKERAS_ALLOCATOR"] = "off"  # a thousand small programs in one process would only hold its memory
 os.environ.setdefault("MPLBACKEND", "Agg")
 # The settings file of whoever runs the tests must not decide what they see.
 _keras_home = tempfile.TemporaryDirectory(prefix="jkeras-tests-")

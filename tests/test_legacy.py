@@ -79,7 +79,11 @@ CALLS = [
     ("Convolution3D", ((), {"nb_filter": 5, "kernel_dim1": 3, "kernel_dim2": 4, "kernel_dim3": 5}),
      ((5, (3, 4, 5)), {})),
     ("LSTM", ((), {"output_dim": 2, **OLD_STATE, "consume_less": "gpu"}), ((2,), {**STATE, "implementation": 2})),
-    ("GRU", ((2,), {"input_dim": 3, "input_length": 4}), ((2,), {"input_shape": (4, 3)})),
+    (
+        "GRU",
+        ((), {"output_dim": 2, "input_dim": 3, "input_length": 4, "consume_less": "mem"}),
+        ((2,), {"input_shape": (4, 3), "implementation": 1}),
+    ),
     ("SimpleRNN", ((2,), {"inner_init": "zeros"}), ((2,), {"recurrent_initializer": "zeros"})),
     ("ConvLSTM2D", ((5, 3, 4), {**OLD_STATE, "subsample": 2}), ((5, (3, 4)), {**STATE, "strides": 2})),
     ("MaxPooling1D", ((), {"pool_length": 3, "stride": 2, "border_mode": "same"}), ((3, 2, "same"), {})),
@@ -121,11 +125,11 @@ def test_the_warning_shows_the_new_call():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: layers.Dense(2, output_dim=3, units=4), TypeError, "received both the legacy keyword .output_dim"),
+        (lambda: layers.Dense(output_dim=3, units=4), TypeError, "both the legacy keyword argument `output_dim`"),
         (lambda: layers.Conv2D(5, 3, 3, padding="same"), ValueError, "It seems that you are using the Keras 2"),
         (lambda: layers.Conv2D(5, 3, 3, "same"), TypeError, "at most 3 positional arguments"),
         (lambda: layers.Conv3D(5, 3, 3), TypeError, "at most 4 positional arguments"),
-        (lambda: layers.BatchNormalization(0), TypeError, "does not accept positional arguments"),
+        (lambda: layers.BatchNormalization(1e-3), TypeError, "does not accept positional arguments"),
         (lambda: layers.BatchNormalization(mode=1), TypeError, "no longer exists"),
         (lambda: layers.Dense(2, nb_filter=3), TypeError, "not understood: 'nb_filter'"),
     ],

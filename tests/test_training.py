@@ -199,10 +199,20 @@ def test_interrupted_training_leaves_living_weights():
         if epoch == 1:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X, Y, epochs=3, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=interrupt)])
+    for callback in ({"on_epoch_end": interrupt}, {"on_batch_end": interrupt}, {"on_epoch_begin": interrupt}):
+        with pytest.raises(KeyboardInterrupt):
+            callback = callbacks.LambdaCallback(**callback)
+            model.fit(X, Y, epochs=3, verbose=0, validation_data=(X, Y), callbacks=[callback])
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     model.fit(X, Y, epochs=1, verbose=0)
+
+
+def test_what_a_callback_sets_at_the_end_stays():
+    model = compiled()
+    zeros = [np.zeros_like(weight) for weight in model.get_weights()]
+    end = callbacks.LambdaCallback(on_train_end=lambda logs: model.set_weights(zeros))
+    model.fit(X, Y, epochs=1, verbose=0, validation_data=(X, Y), callbacks=[end])
+    assert same_bits(zeros, model.get_weights())
 
 
 def test_callbacks_may_change_weights_and_learning_rate():
@@ -309,3 +319,17 @@ def test_models_may_share_an_optimizer():
     models[0].compile(optimizer, "categorical_crossentropy")
     models[0].train_on_batch(X, Y)
     assert optimizer.iterations.value == 5
+
+
+def test_multi_gpu_model_shares_the_weights():
+    one, _ = trained(epochs=1)
+    jkeras.random.seed(3)
+    model = network()
+    parallel_model = jkeras.utils.multi_gpu_model(model, gpus=4)
+    parallel_model.compile(optimizers.Adam(lr=0.01), "categorical_crossentropy", metrics=["accuracy"])
+    parallel_model.fit(X, Y, batch_size=12, epochs=1, verbose=0, key=jax.random.key(0))
+    for a, b in zip(one, model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    for wrong in (1, [0], 99):
+        with pytest.raises(ValueError, match="gpus"):
+            jkeras.utils.multi_gpu_model(model, gpus=wrong)

@@ -5,6 +5,7 @@ and puts the results back by reference whenever the host regains control.
 """
 
 import functools
+import warnings
 from typing import Any
 
 import jax
@@ -173,14 +174,6 @@ class Trainable(Network):
 
     def _gather(self, key) -> TrainState:
         """The variables' current values as a TrainState."""
-        if len(dict.fromkeys(self.trainable_weights)) != len(self._collected):
-            import warnings
-
-            warnings.warn(
-                "Discrepancy between trainable weights and collected trainable weights, did you set `model.trainable` "
-                "without calling `model.compile` after?",
-                stacklevel=3,
-            )
         trees = {name: jax.tree.map(lambda v: v.device_value(), tree) for name, tree in self._variables.items()}
         if self.optimizer.owner is not self:
             self._claim_optimizer()
@@ -194,6 +187,14 @@ class Trainable(Network):
             metrics=self._steps.no_metrics(),
             **trees,
         )
+
+    def _check_trainable(self):
+        if len(dict.fromkeys(self.trainable_weights)) != len(self._collected):
+            warnings.warn(
+                "Discrepancy between trainable weights and collected trainable weights, did you set `model.trainable` "
+                "without calling `model.compile` after?",
+                stacklevel=4,
+            )
 
     def _publish(self, train_state):
         """Put the results back: each variable refers to its new value."""
@@ -333,7 +334,9 @@ class Trainable(Network):
 
     def _fit(self, source, held_out, run, epochs, initial_epoch, verbose, callbacks, validation):
         callback_list = self._callbacks(source, held_out, run, epochs, verbose, callbacks, validation)
+        self._check_trainable()
         train_state = self._gather(run.key)
+        self._runner.latest = None
         self.stop_training = False
         hooks = _Hooks(self, callback_list) if callback_list.needs_batches else None
         try:
@@ -357,8 +360,9 @@ class Trainable(Network):
                     break
             self._publish(train_state)
             callback_list.on_train_end()
-        finally:
+        except BaseException:
             self._restore(train_state)
+            raise
         return self.history
 
     def _train_epoch(self, train_state, source, epoch, hooks, callback_list):
@@ -398,12 +402,9 @@ class Trainable(Network):
         return carry
 
     def _restore(self, train_state):
-        """Whatever happened, the variables hold living arrays afterwards."""
+        """After an interruption: the variables hold what the last finished dispatch left."""
         kind, carry = self._runner.latest or ("train", train_state)
-        if kind == "test":
-            carry = train_state.replace(state=carry[0])
-        self._runner.latest = None
-        self._publish(carry)
+        self._publish(train_state.replace(state=carry[0]) if kind == "test" else carry)
 
     def _callbacks(self, source, held_out, run, epochs, verbose, callbacks, validation):
         self.history = cbks.History()
@@ -453,6 +454,7 @@ class Trainable(Network):
     def train_on_batch(self, x, y, sample_weight=None, class_weight=None):
         """One step of training on one batch; returns the loss, or [loss, metrics...] of the batch before the step."""
         data = self._standardize(x, y, sample_weight, class_weight)
+        self._check_trainable()
         train_state, logs, _ = self._runner.batch("train", self._gather(self._one_batch_key()), (), data)
         self._publish(train_state)
         return _unpack(_scalars(self._in_order(logs).values()))
@@ -477,10 +479,15 @@ class Trainable(Network):
         data = self._standardize(x, y, sample_weight)
         source = feeding.Arrays(data, 32 if batch_size is None else int(batch_size), None, RESIDENT_BYTES)
         train_state = self._gather(self._one_batch_key())
+        self._runner.latest = None
         fixed = (merge(train_state.params, train_state.frozen), train_state.key)
         progress = cbks.Progbar(source.examples) if verbose == 1 else None
         told = None if progress is None else lambda seen, report: progress.update(seen)
-        carry = self._run_test((train_state.state, self._steps.no_metrics()), fixed, source, told)
+        try:
+            carry = self._run_test((train_state.state, self._steps.no_metrics()), fixed, source, told)
+        except BaseException:
+            self._restore(train_state)
+            raise
         self._publish(train_state.replace(state=carry[0]))
         return _unpack(self._logged(carry[1]))
 
@@ -588,8 +595,6 @@ def _length(value):
 
 def _legacy_epochs(kwargs, batch_size):
     """Check the arguments that `fit` does not know; Keras 1's `nb_epoch` is accepted with its warning."""
-    import warnings
-
     unknown = set(kwargs) - {"nb_epoch"}
     if unknown:
         raise TypeError(f"fit() got unexpected keyword arguments: {', '.join(sorted(unknown))}")

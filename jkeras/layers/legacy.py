@@ -109,16 +109,7 @@ def _forget_bias(kwargs) -> bool:
 
 
 def _recurrent(args, kwargs):
-    changed = _forget_bias(kwargs)
-    if "input_dim" in kwargs:
-        kwargs["input_shape"] = (kwargs.pop("input_length", None), kwargs.pop("input_dim"))
-        changed = True
-        warnings.warn(
-            "The `input_dim` and `input_length` arguments in recurrent layers are deprecated. Use `input_shape` "
-            "instead.",
-            stacklevel=3,
-        )
-    return args, changed
+    return args, _forget_bias(kwargs)
 
 
 def _conv_lstm(args, kwargs):
@@ -139,7 +130,7 @@ def _embedding(args, kwargs):
 
 
 def _batch_normalization(args, kwargs):
-    if args:
+    if args and isinstance(args[0], float):  # the first argument was `epsilon`, and is `axis`
         raise TypeError(
             "The `BatchNormalization` layer does not accept positional arguments. Use keyword arguments instead. "
             f"Received: {list(args)}"

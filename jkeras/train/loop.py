@@ -6,6 +6,7 @@ Anything else is fed batch by batch.
 """
 
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -59,7 +60,7 @@ class Runner:
         self._loops: dict = {}
         self._pace = 8
         #: (kind, carry) after the last dispatch: what is left of the state when an epoch is interrupted.
-        self.latest = None
+        self.latest: Any = None
         # A step that is jitted is traced once, also when it is inspected and when a loop is built around it.
         self._step = {kind: jax.jit(self._plain(kind)) for kind in ("train", "test")}
 
