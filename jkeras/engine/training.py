@@ -112,6 +112,7 @@ class Trainable(Network):
             self.optimizer,
             is_trainable=lambda path: places[path] in trained,
             keeps_state=lambda path: path in kept,
+            is_stateful=self._stateful_places(),
         )
         trainable, frozen = split(params, self._steps.is_trainable)
         self._variables = {"params": trainable, "frozen": frozen, "state": state}
@@ -155,6 +156,20 @@ class Trainable(Network):
 
         walk(self, False)
         return found
+
+    def _stateful_places(self):
+        """Of the path of a piece of state, whether it belongs to a stateful layer."""
+        found: set = set()
+
+        def walk(layer):
+            if layer.stateful and not isinstance(layer, Network):
+                found.update(jax.tree.leaves(layer.variables()[1]))
+            for part in layer.sublayers().values():
+                walk(part)
+
+        walk(self)
+        places = {path for path, variable in _places(self.variables()[1]).items() if variable in found}
+        return lambda path: path in places
 
     def _dtypes(self):
         if "_dtype_set" not in self.__dict__:
@@ -496,7 +511,8 @@ class Trainable(Network):
     def _prediction(self):
         """The runner of predictions and the current (params, state); needs no compile."""
         if self._predictor is None:
-            runner = Runner(Steps(self, Objective([]), None), getattr(self, "_device_list", None))
+            steps = Steps(self, Objective([]), None, is_stateful=self._stateful_places())
+            runner = Runner(steps, getattr(self, "_device_list", None))
             self._predictor = (runner, *(jax.tree.flatten(tree) for tree in self.variables()))
         runner, *flat = self._predictor
         params, state = (

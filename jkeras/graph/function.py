@@ -199,7 +199,10 @@ def gradients(of, wrt) -> list:
     Raises:
         ValueError: if `of` does not depend on one of them.
     """
-    return GradientNode(of, wrt).outputs
+    # Weights in one pass; a symbol that others are computed from needs a pass of its own.
+    weights = [symbol for symbol in wrt if isinstance(symbol, Variable)]
+    found = dict(zip(weights, GradientNode(of, weights).outputs if weights else [], strict=True))
+    return [found[symbol] if symbol in found else GradientNode(of, [symbol]).outputs[0] for symbol in wrt]
 
 
 def gradients_or_none(of, wrt) -> list:

@@ -538,6 +538,9 @@ class Layer(NodeAccess):
         return sum(int(np.prod(weight.shape)) for weight in dict.fromkeys(self.saved_weights()))
 
     def __getattr__(self, name):
+        found = getattr(type(self), name, None)
+        if isinstance(found, property):  # which raised an AttributeError: it has more to say than this method
+            return found.__get__(self)
         if not name.startswith("_"):
             values = self.__dict__
             for group in ("_trainable_weights", "_non_trainable_weights", "_unsaved_state"):

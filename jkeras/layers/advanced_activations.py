@@ -2,6 +2,7 @@
 
 from jkeras import activations, constraints, initializers, regularizers
 from jkeras.graph.layer import Layer
+from jkeras.layers.arguments import names_layer
 
 __all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
 
@@ -24,6 +25,7 @@ class LeakyReLU(Layer):
         [[-1.0, 2.0]]
     """
 
+    @names_layer
     def __init__(self, alpha=0.3, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -53,6 +55,7 @@ class PReLU(Layer):
         https://arxiv.org/abs/1502.01852
     """
 
+    @names_layer
     def __init__(
         self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **kwargs
     ):
@@ -67,6 +70,11 @@ class PReLU(Layer):
     def init(self, key, input_shape):
         shape = list(input_shape[1:])
         for axis in self.shared_axes or ():
+            if axis == 0 or not -len(shape) < axis <= len(shape):
+                raise ValueError(
+                    f"Layer {self.name} (PReLU): shared_axes={self.shared_axes} must be axes of the input, counted "
+                    f"from 1 (0 is the batch). Found shape: {tuple(input_shape)}."
+                )
             shape[axis - 1] = 1
         if None in shape:
             raise ValueError(
@@ -92,6 +100,7 @@ class ELU(Layer):
         https://arxiv.org/abs/1511.07289
     """
 
+    @names_layer
     def __init__(self, alpha=1.0, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -113,6 +122,7 @@ class ThresholdedReLU(Layer):
         Konda et al., Zero-Bias Autoencoders and the Benefits of Co-Adapting Features, https://arxiv.org/abs/1402.3337
     """
 
+    @names_layer
     def __init__(self, theta=1.0, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True

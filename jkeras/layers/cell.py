@@ -15,6 +15,7 @@ from jkeras import activations, batch, constraints, initializers, random, regula
 from jkeras.graph import adapter
 from jkeras.graph.layer import Layer
 from jkeras.graph.tensor import is_symbol
+from jkeras.layers.arguments import count, names_layer
 from jkeras.serialize.objects import has_arg
 
 __all__ = [
@@ -171,6 +172,7 @@ class Cell(Layer):
     gates = 1
     implementation = 1
 
+    @names_layer
     def _adopt_arguments(self, arguments):
         """Keep the arguments of a constructor, each in the form its name asks for."""
         for name in arguments_of(type(self)):
@@ -178,15 +180,24 @@ class Cell(Layer):
             for ending, get in _GETTERS.items():
                 if name.endswith(ending):
                     value = get(value)
+            if name in ("units", "filters"):
+                value = count(self, name, value)
             setattr(self, name, value)
         self.dropout = min(1.0, max(0.0, self.dropout))
         self.recurrent_dropout = min(1.0, max(0.0, self.recurrent_dropout))
+        if self.implementation not in (0, 1, 2):
+            raise ValueError(f"`implementation` must be 1 or 2. Received: {self.implementation!r}")
         self.state_size = self.output_size = self.units
 
     def init(self, key, input_shape):
-        size = self.gates * self.units
+        size, inputs = self.gates * self.units, first_shape(input_shape)[-1]
+        if inputs is None:
+            raise ValueError(
+                f"Layer {self.name} ({type(self).__name__}): the size of the last axis of its input must be known. "
+                f"Found shape of a time step: {tuple(first_shape(input_shape))}."
+            )
         params = {
-            "kernel": self.weight(key, "kernel", (first_shape(input_shape)[-1], size)),
+            "kernel": self.weight(key, "kernel", (inputs, size)),
             "recurrent_kernel": self.weight(key, "recurrent_kernel", (self.units, size), prefix="recurrent"),
         }
         if self.use_bias:
@@ -259,8 +270,10 @@ class StackedRNNCells(Layer):
     """
 
     def __init__(self, cells, **kwargs):
+        if not isinstance(cells, (list, tuple)) or not cells:
+            raise ValueError(f"StackedRNNCells: `cells` must be a list of at least one cell. Received: {cells!r}")
         for cell in cells:
-            check_cell(cell, "All cells")
+            check_cell(cell, "StackedRNNCells: All cells")
         self.cells = list(cells)
         self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)

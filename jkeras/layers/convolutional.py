@@ -7,6 +7,7 @@ import warnings
 
 from jkeras import activations, config, constraints, initializers, regularizers
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import count, names_layer
 from jkeras.layers.kernels import conv
 from jkeras.layers.kernels.windows import check_window, deconv_length, normalize_padding, normalize_tuple, spatial_axes
 from jkeras.layers.pooling import (
@@ -77,7 +78,7 @@ def _normalized(name, value, rank: int):
     if name == "output_padding" and value is None:
         return None
     if name in _WINDOW_ARGUMENTS:
-        return normalize_tuple(value, rank, name)
+        return normalize_tuple(value, rank, name, least=0 if name == "output_padding" else 1)
     if name == "padding":
         return normalize_padding(value)
     if name == "data_format":
@@ -96,12 +97,14 @@ class _Conv(Layer):
     #: Arguments of other layers that Keras 2.2.4 accepts here and does nothing with.
     _ignored: tuple = ()
 
+    @names_layer
     def __init__(self, arguments):
         """arguments: the local variables of the subclass's `__init__`, its arguments by name."""
         own = {name: value for name, value in arguments.items() if name not in ("self", "kwargs")}
         super().__init__(**{name: value for name, value in arguments["kwargs"].items() if name not in self._ignored})
         for name, value in {"dilation_rate": 1, **own}.items():
-            setattr(self, name, _normalized(name, value, self.rank))
+            counted = name in ("filters", "depth_multiplier")
+            setattr(self, name, count(self, name, value) if counted else _normalized(name, value, self.rank))
         if self.padding == "causal" and not isinstance(self, Conv1D):
             raise ValueError(f"Layer {self.name}: Invalid padding: causal; only Conv1D has it.")
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:

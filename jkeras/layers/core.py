@@ -5,7 +5,6 @@ import contextlib
 import contextvars
 import marshal
 import math
-import operator
 import types
 
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ import numpy as np
 from jkeras import activations, batch, config, constraints, initializers, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.graph.scope import Scope
+from jkeras.layers.arguments import check_fraction, count, names_layer
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
 
 __all__ = [
@@ -42,17 +42,6 @@ def take_as(inputs, axis: int, size: int):
     if isinstance(inputs.shape[axis], int):
         return inputs
     return jnp.take(inputs, np.arange(size), axis=axis, mode="clip")
-
-
-def _count(layer: Layer, argument: str, value) -> int:
-    """`value` as an integer above zero; `argument` is what the message calls it."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{type(layer).__name__}: `{argument}` must be a positive integer. Received: {value!r}")
-    return number
 
 
 class Dense(Layer):
@@ -86,6 +75,7 @@ class Dense(Layer):
         (2, 3)
     """
 
+    @names_layer
     def __init__(
         self,
         units,
@@ -101,7 +91,7 @@ class Dense(Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.units = _count(self, "units", units)
+        self.units = count(self, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -126,6 +116,9 @@ class Dense(Layer):
         return params, {}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        problem = InputSpec(axes={-1: params["kernel"].shape[0]}).mismatch(inputs.shape)
+        if problem:
+            raise ValueError(f"Input 0 is incompatible with layer {self.name}: {problem}.")
         outputs = jnp.dot(inputs, params["kernel"])  # (batch, ..., units)
         if self.use_bias:
             outputs = outputs + params["bias"]
@@ -146,6 +139,7 @@ class Activation(Layer):
         [[0.0, 2.0]]
     """
 
+    @names_layer
     def __init__(self, activation, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -164,6 +158,7 @@ class ActivityRegularization(Layer):
     Input and output shape: any, the same.
     """
 
+    @names_layer
     def __init__(self, l1=0.0, l2=0.0, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -215,7 +210,8 @@ class Dropout(Layer):
     Input and output shape: any, the same.
 
     Raises:
-        ValueError: while training without a key, or if `noise_shape` does not fit the inputs.
+        ValueError: if `rate` is not between 0 and 1 (where Keras 2.2.4 silently drops nothing), `noise_shape` does not
+            fit the inputs, or while training without a key.
 
     Reference:
         Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting,
@@ -230,7 +226,10 @@ class Dropout(Layer):
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.rate = min(1.0, max(0.0, rate))
+        check_fraction(self, "rate", rate)
+        if noise_shape is not None and not isinstance(noise_shape, (list, tuple)):
+            raise TypeError(f"{type(self).__name__}: `noise_shape` must be a tuple. Received: {noise_shape!r}")
+        self.rate = float(rate)
         self.noise_shape = noise_shape
         self.seed = seed
         self.supports_masking = True
@@ -238,6 +237,17 @@ class Dropout(Layer):
     def _noise_shape(self, shape) -> tuple:
         """The shape of `kept` for inputs of `shape`, None where it has their size."""
         return (None,) * len(shape) if self.noise_shape is None else tuple(self.noise_shape)
+
+    def init(self, key, input_shape):
+        noise_shape = self._noise_shape(input_shape)
+        # From the last axis back, without the batch, whose size is not known yet.
+        pairs = zip(noise_shape[::-1], input_shape[:0:-1], strict=False)
+        if len(noise_shape) > len(input_shape) or any(noise not in (None, 1, size) and size for noise, size in pairs):
+            raise ValueError(
+                f"Layer {self.name} ({type(self).__name__}): noise_shape={noise_shape} does not broadcast to the input "
+                f"shape {tuple(input_shape)}: each entry must be None, 1 or the size of that axis."
+            )
+        return {}, {}
 
     def _kept(self, key, shape):
         """Which of the inputs are kept: an array of bool that broadcasts to `shape`."""
@@ -314,6 +324,7 @@ class SpatialDropout2D(_SpatialDropout):
         Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
     """
 
+    @names_layer
     def __init__(self, rate, data_format=None, **kwargs):
         super().__init__(rate, **kwargs)
         self.data_format = config.data_format(data_format)
@@ -333,6 +344,7 @@ class SpatialDropout3D(_SpatialDropout):
         Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
     """
 
+    @names_layer
     def __init__(self, rate, data_format=None, **kwargs):
         super().__init__(rate, **kwargs)
         self.data_format = config.data_format(data_format)
@@ -360,7 +372,11 @@ class Reshape(Layer):
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(target_shape, (list, tuple, np.ndarray)):
+            raise TypeError(f"Reshape: `target_shape` must be a tuple of integers. Received: {target_shape!r}")
         self.target_shape = tuple(target_shape)
+        if not all(isinstance(size, (int, np.integer)) and size >= -1 for size in self.target_shape):
+            raise ValueError(f"Reshape: `target_shape` must hold sizes, or -1 once. Received: {self.target_shape}")
         if sum(size < 0 for size in self.target_shape) > 1:
             raise ValueError(f"Reshape: can only specify one unknown dimension. Received: {self.target_shape}")
 
@@ -398,6 +414,8 @@ class Permute(Layer):
 
     def __init__(self, dims, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(dims, (list, tuple)):
+            raise TypeError(f"Permute: `dims` must be a tuple of integers. Received: {dims!r}")
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(f"Permute: `dims` must be a permutation of 1 to {len(self.dims)}. Received: {self.dims}")
@@ -421,6 +439,7 @@ class Flatten(Layer):
         (5, 12)
     """
 
+    @names_layer
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.input_spec = InputSpec(min_ndim=3)
@@ -443,7 +462,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n, **kwargs):
         super().__init__(**kwargs)
-        self.n = _count(self, "n", n)
+        self.n = count(self, "n", n)
         self.input_spec = InputSpec(ndim=2)
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):

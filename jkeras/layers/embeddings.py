@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jkeras import config, constraints, initializers, regularizers
 from jkeras.graph.layer import Layer
+from jkeras.layers.arguments import count, names_layer
 from jkeras.layers.core import take_as
 
 __all__ = ["Embedding"]
@@ -31,7 +32,7 @@ class Embedding(Layer):
     Weights: embeddings (input_dim, output_dim).
 
     Raises:
-        ValueError: if the input's length is not `input_length`.
+        ValueError: if `input_dim` or `output_dim` is no positive integer, or the input's length is not `input_length`.
 
     Reference:
         Gal and Ghahramani, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks,
@@ -45,6 +46,7 @@ class Embedding(Layer):
         (1, 3, 4)
     """
 
+    @names_layer
     def __init__(
         self,
         input_dim,
@@ -61,8 +63,8 @@ class Embedding(Layer):
             several = isinstance(input_length, (list, tuple))
             kwargs["input_shape"] = tuple(input_length) if several else (input_length or None,)
         super().__init__(**kwargs)
-        self.input_dim = input_dim
-        self.output_dim = output_dim
+        self.input_dim = count(self, "input_dim", input_dim)
+        self.output_dim = count(self, "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.activity_regularizer = regularizers.get(activity_regularizer)

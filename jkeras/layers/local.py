@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jkeras import activations, config, constraints, initializers, regularizers
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import count, names_layer
 from jkeras.layers.kernels.windows import check_window, conv_output_length, normalize_padding, normalize_tuple
 
 __all__ = ["LocallyConnected1D", "LocallyConnected2D"]
@@ -21,12 +22,13 @@ class _LocallyConnected(Layer):
     rank: int
     data_format = "channels_last"
 
+    @names_layer
     def _set_arguments(self, arguments):
         """Keep the arguments of the constructor, a dict of its local names."""
         kind = type(self).__name__
-        self.filters = arguments["filters"]
-        self.kernel_size = normalize_tuple(arguments["kernel_size"], self.rank, "kernel_size")
-        self.strides = normalize_tuple(arguments["strides"], self.rank, "strides")
+        self.filters = count(self, "filters", arguments["filters"])
+        self.kernel_size = normalize_tuple(arguments["kernel_size"], self.rank, "kernel_size", least=1)
+        self.strides = normalize_tuple(arguments["strides"], self.rank, "strides", least=1)
         self.padding = normalize_padding(arguments["padding"])
         if self.padding != "valid":
             raise ValueError(
@@ -55,7 +57,7 @@ class _LocallyConnected(Layer):
                 f"The spatial dimensions and channels of the inputs to a {type(self).__name__} layer should be "
                 f"fully-defined, but layer {self.name} received the inputs shape {tuple(input_shape)}"
             )
-        check_window(sizes, self.kernel_size, self.padding)
+        check_window(sizes, self.kernel_size, self.padding, layer=self.name)
         places = self._places(sizes)
         shape = (math.prod(places), math.prod(self.kernel_size) * channels, self.filters)
         params = {"kernel": self.weight(key, "kernel", shape)}
@@ -118,6 +120,7 @@ class LocallyConnected1D(_LocallyConnected):
 
     rank = 1
 
+    @names_layer
     def __init__(
         self,
         filters,
@@ -168,6 +171,7 @@ class LocallyConnected2D(_LocallyConnected):
 
     rank = 2
 
+    @names_layer
     def __init__(
         self,
         filters,

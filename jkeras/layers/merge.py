@@ -4,6 +4,7 @@ import functools
 import operator
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jkeras.graph.layer import Layer
@@ -187,6 +188,8 @@ class Concatenate(_Merge):
 
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(axis, (int, np.integer)):
+            raise TypeError(f"Concatenate: `axis` must be an integer. Received: {axis!r}")
         self.axis = axis
 
     def init(self, key, input_shape):
@@ -285,7 +288,13 @@ class Dot(_Merge):
             raise ValueError(
                 f"Layer {self.name}: a `Dot` layer should be called on a list of 2 inputs. Got {len(shapes)}."
             )
-        sizes = [shape[axis] for shape, axis in zip(shapes, self._axes(map(len, shapes)), strict=True)]
+        given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        if any(not -len(s) < axis < len(s) or axis == 0 for s, axis in zip(shapes, given, strict=True)):
+            raise ValueError(
+                f"Layer {self.name} (Dot): axes={self.axes} must each be an axis of the input, and not 0, that of the "
+                f"batch. Layer shapes: {shapes[0]}, {shapes[1]}"
+            )
+        sizes = [shape[axis] for shape, axis in zip(shapes, given, strict=True)]
         if None not in sizes and sizes[0] != sizes[1]:
             raise ValueError(
                 f"Layer {self.name} (Dot): dimension incompatibility {sizes[0]} != {sizes[1]} along axes={self.axes}. "

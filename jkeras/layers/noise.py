@@ -1,9 +1,12 @@
 """Layers that add or multiply noise while training."""
 
+import numbers
+
 import jax.numpy as jnp
 
 from jkeras import random
 from jkeras.graph.layer import Layer
+from jkeras.layers.arguments import check_fraction
 from jkeras.layers.core import Dropout
 
 __all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
@@ -22,6 +25,8 @@ class GaussianNoise(Layer):
 
     def __init__(self, stddev, **kwargs):
         super().__init__(**kwargs)
+        if isinstance(stddev, str) or (isinstance(stddev, numbers.Real) and stddev < 0):
+            raise ValueError(f"GaussianNoise: `stddev` must be a number not below zero. Received: {stddev!r}")
         self.supports_masking = True
         self.stddev = stddev
 
@@ -49,6 +54,7 @@ class GaussianDropout(Layer):
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
+        check_fraction(self, "rate", rate)
         self.supports_masking = True
         self.rate = rate
 

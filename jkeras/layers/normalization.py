@@ -10,6 +10,7 @@ from jax import lax
 
 from jkeras import batch, constraints, initializers, regularizers
 from jkeras.graph.layer import Layer
+from jkeras.layers.arguments import check_fraction, names_layer
 
 __all__ = ["BatchNormalization"]
 
@@ -131,6 +132,7 @@ class BatchNormalization(Layer):
 
     unsaved_state = ("biased_mean", "biased_variance", "updates")
 
+    @names_layer
     def __init__(
         self,
         axis=-1,
@@ -149,6 +151,11 @@ class BatchNormalization(Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not isinstance(axis, (int, np.integer)):
+            raise TypeError(f"BatchNormalization: `axis` must be one integer. Received: {axis!r}")
+        check_fraction(self, "momentum", momentum)
+        if epsilon < 0:
+            raise ValueError(f"BatchNormalization: `epsilon` must not be negative. Received: {epsilon!r}")
         self.supports_masking = True
         self.axis = axis
         self.momentum = momentum

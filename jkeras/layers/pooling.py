@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import names_layer
 from jkeras.layers.kernels import pool
 from jkeras.layers.kernels.windows import check_window, normalize_padding, normalize_tuple, spatial_axes
 
@@ -41,9 +42,10 @@ class _Pooling(Layer):
     rank = 2
     kernel = staticmethod(pool.max_pool)
 
+    @names_layer
     def _configure(self, pool_size, strides, padding, data_format):
-        self.pool_size = normalize_tuple(pool_size, self.rank, "pool_size")
-        self.strides = self.pool_size if strides is None else normalize_tuple(strides, self.rank, "strides")
+        self.pool_size = normalize_tuple(pool_size, self.rank, "pool_size", least=1)
+        self.strides = self.pool_size if strides is None else normalize_tuple(strides, self.rank, "strides", least=1)
         self.padding = normalize_padding(padding)
         if self.padding == "causal":
             raise ValueError(f"Layer {self.name}: Invalid padding: causal; expected 'valid' or 'same'.")
@@ -205,6 +207,7 @@ class _GlobalPooling(Layer):
     rank = 2
     reduce = staticmethod(jnp.max)
 
+    @names_layer
     def __init__(self, data_format: str | None = None, **kwargs):
         super().__init__(**kwargs)
         self.data_format = config.data_format(data_format)

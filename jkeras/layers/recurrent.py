@@ -211,7 +211,7 @@ class RNN(Layer):
     ):
         if isinstance(cell, (list, tuple)):
             cell = StackedRNNCells(cell)
-        check_cell(cell, "`cell`")
+        check_cell(cell, f"{type(self).__name__}: `cell`")
         if kwargs.get("input_dim") is not None and "input_shape" not in kwargs:
             kwargs["input_shape"] = (kwargs.pop("input_length", None), kwargs.pop("input_dim"))
         self._num_constants = kwargs.pop("num_constants", None)

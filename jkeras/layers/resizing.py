@@ -5,6 +5,7 @@ Their Keras address is `layers.convolutional`.
 
 from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import names_layer
 from jkeras.layers.kernels import spatial
 from jkeras.layers.kernels.windows import normalize_tuple, spatial_axes
 
@@ -25,10 +26,10 @@ def _pairs(value, rank: int, name: str) -> tuple:
     """`value` as one pair (before, behind) per axis: an integer for all, or per axis an integer or a pair.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if it is none of these, or one is negative.
     """
     if isinstance(value, int):
-        return ((value, value),) * rank
+        return (normalize_tuple(value, 2, name, least=0),) * rank
     if not hasattr(value, "__len__"):
         raise ValueError(
             f"`{name}` should be either an int, a tuple of {rank} ints, or a tuple of {rank} tuples of 2 ints. "
@@ -36,7 +37,7 @@ def _pairs(value, rank: int, name: str) -> tuple:
         )
     if len(value) != rank:
         raise ValueError(f"`{name}` should have {'two' if rank == 2 else rank} elements. Found: {value}")
-    return tuple(normalize_tuple(entry, 2, f"entry {n + 1} of {name}") for n, entry in enumerate(value))
+    return tuple(normalize_tuple(entry, 2, f"entry {n + 1} of {name}", least=0) for n, entry in enumerate(value))
 
 
 class _Resizing(Layer):
@@ -45,6 +46,7 @@ class _Resizing(Layer):
     rank = 2
     data_format = "channels_last"
 
+    @names_layer
     def __init__(self, data_format="channels_last", **kwargs):
         super().__init__(**kwargs)
         self.data_format = config.data_format(data_format)
@@ -82,9 +84,10 @@ class UpSampling1D(_UpSampling):
 
     rank = 1
 
+    @names_layer
     def __init__(self, size: int = 2, **kwargs):
         super().__init__(**kwargs)
-        (self.size,) = normalize_tuple(size, 1, "size")
+        (self.size,) = normalize_tuple(size, 1, "size", least=1)
 
 
 class UpSampling2D(_UpSampling):
@@ -109,6 +112,7 @@ class UpSampling2D(_UpSampling):
 
     rank = 2
 
+    @names_layer
     def __init__(
         self,
         size: int | tuple = (2, 2),
@@ -117,7 +121,7 @@ class UpSampling2D(_UpSampling):
         **kwargs,
     ):
         super().__init__(data_format, **kwargs)
-        self.size = normalize_tuple(size, 2, "size")
+        self.size = normalize_tuple(size, 2, "size", least=1)
         if interpolation not in ("nearest", "bilinear"):
             raise ValueError(
                 f'Layer {self.name}: interpolation should be one of "nearest" or "bilinear". Received: {interpolation}'
@@ -142,9 +146,10 @@ class UpSampling3D(_UpSampling):
 
     rank = 3
 
+    @names_layer
     def __init__(self, size: int | tuple = (2, 2, 2), data_format: str | None = None, **kwargs):
         super().__init__(data_format, **kwargs)
-        self.size = normalize_tuple(size, 3, "size")
+        self.size = normalize_tuple(size, 3, "size", least=1)
 
 
 class _ZeroPadding(_Resizing):
@@ -169,9 +174,10 @@ class ZeroPadding1D(_ZeroPadding):
 
     rank = 1
 
+    @names_layer
     def __init__(self, padding: int | tuple = 1, **kwargs):
         super().__init__(**kwargs)
-        self.padding = normalize_tuple(padding, 2, "padding")
+        self.padding = normalize_tuple(padding, 2, "padding", least=0)
 
 
 class ZeroPadding2D(_ZeroPadding):
@@ -191,6 +197,7 @@ class ZeroPadding2D(_ZeroPadding):
 
     rank = 2
 
+    @names_layer
     def __init__(self, padding: int | tuple = (1, 1), data_format: str | None = None, **kwargs):
         super().__init__(data_format, **kwargs)
         self.padding = _pairs(padding, 2, "padding")
@@ -213,6 +220,7 @@ class ZeroPadding3D(_ZeroPadding):
 
     rank = 3
 
+    @names_layer
     def __init__(self, padding: int | tuple = (1, 1, 1), data_format: str | None = None, **kwargs):
         super().__init__(data_format, **kwargs)
         self.padding = _pairs(padding, 3, "padding")
@@ -244,9 +252,10 @@ class Cropping1D(_Cropping):
 
     rank = 1
 
+    @names_layer
     def __init__(self, cropping: int | tuple = (1, 1), **kwargs):
         super().__init__(**kwargs)
-        self.cropping = normalize_tuple(cropping, 2, "cropping")
+        self.cropping = normalize_tuple(cropping, 2, "cropping", least=0)
 
 
 class Cropping2D(_Cropping):
@@ -266,6 +275,7 @@ class Cropping2D(_Cropping):
 
     rank = 2
 
+    @names_layer
     def __init__(self, cropping: int | tuple = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs):
         super().__init__(data_format, **kwargs)
         self.cropping = _pairs(cropping, 2, "cropping")
@@ -288,6 +298,7 @@ class Cropping3D(_Cropping):
 
     rank = 3
 
+    @names_layer
     def __init__(self, cropping: int | tuple = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs):
         super().__init__(data_format, **kwargs)
         self.cropping = _pairs(cropping, 3, "cropping")

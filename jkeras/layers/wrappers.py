@@ -164,9 +164,9 @@ class Bidirectional(Wrapper):
     init = Layer.init
 
     def __init__(self, layer, merge_mode="concat", weights=None, **kwargs):
-        if merge_mode not in _MERGES:
+        if not (merge_mode is None or isinstance(merge_mode, str)) or merge_mode not in _MERGES:
             raise ValueError(
-                f'Invalid merge mode. Merge mode should be one of {{"sum", "mul", "ave", "concat", None}}. '
+                'Bidirectional: Invalid merge mode. Merge mode should be one of {"sum", "mul", "ave", "concat", None}. '
                 f"Received: {merge_mode!r}"
             )
         if not isinstance(layer, RNN):

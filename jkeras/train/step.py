@@ -35,11 +35,21 @@ class Steps:
         optimizer: `init(params)`, `update(gradients, opt_state, params)`: an optax transformation.
         is_trainable: of the path of a parameter, whether training changes it.
         keeps_state: of the path of a piece of state, whether training leaves it alone (a frozen layer's averages).
+        is_stateful: of the path of a piece of state, whether it also moves on when only evaluating or predicting.
     """
 
-    def __init__(self, model, objective, optimizer, *, is_trainable=lambda path: True, keeps_state=lambda path: False):
+    def __init__(
+        self,
+        model,
+        objective,
+        optimizer,
+        *,
+        is_trainable=lambda path: True,
+        keeps_state=lambda path: False,
+        is_stateful=lambda path: False,
+    ):
         self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.is_trainable, self.keeps_state = is_trainable, keeps_state
+        self.is_trainable, self.keeps_state, self.is_stateful = is_trainable, keeps_state, is_stateful
 
     def init(self, key, params=None, state=None) -> TrainState:
         """The first `TrainState`: initial weights from `key` unless they are given."""
@@ -102,15 +112,20 @@ class Steps:
         size = batch_size(data)
         # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
         key = key.step(metrics["count"].astype(jnp.int32)).at(batch.first_place(size))
-        _, (state, logs) = self._evaluate(params, state, data, key, False)
-        logs, state = batch.means((logs, state))
+        _, (after, logs) = self._evaluate(params, state, data, key, False)
+        logs, state = batch.means((logs, self._moved_on(state, after)))
         return (state, _added(metrics, logs, size)), logs
 
     def predict(self, params, state, inputs, key, number):
         """The outputs for a batch of inputs, as a list, and the next state; `number` counts the batches of the key."""
         key = key.step(number).at(batch.first_place(batch_size(inputs)))
         call = self.model.run(params, state, inputs, key=key, training=False)
-        return as_list(call.outputs), call.state
+        return as_list(call.outputs), self._moved_on(state, call.state)
+
+    def _moved_on(self, state, after):
+        """`state`, with what moves on without training from `after`."""
+        moved, _ = split(after, self.is_stateful)
+        return merge(moved, state)
 
 
 def _added(metrics, logs, size):

@@ -17,11 +17,11 @@ __all__ = [
 ]
 
 
-def normalize_tuple(value, n: int, name: str) -> tuple:
+def normalize_tuple(value, n: int, name: str, least: int | None = None) -> tuple:
     """`value` (an integer, or `n` of them) as a tuple of `n` integers; `name` is what messages call it.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither, or one of them is below `least`.
     """
     message = f"The `{name}` argument must be a tuple of {n} integers. Received: {value}"
     if not isinstance(value, (list, tuple, np.ndarray)):
@@ -36,6 +36,8 @@ def normalize_tuple(value, n: int, name: str) -> tuple:
             if not (isinstance(single, float) and single.is_integer()):
                 raise ValueError(f"{message} including element {single!r} of type {type(single)}") from None
             sizes.append(int(single))
+    if least is not None and min(sizes) < least:
+        raise ValueError(f"{message}; expected integers of at least {least}.")
     return tuple(sizes)
 
 

@@ -1,0 +1,226 @@
+"""The graph: layers called on symbols, shared, nested, asked for their calls; user layers; functions and gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jkeras import backend as K
+from jkeras import layers
+from jkeras.models import Model, Sequential
+
+X = np.random.RandomState(0).randn(5, 4).astype("float32")
+
+
+class Scale(layers.Layer):
+    """Keras style: weights in build, a loss and an update in call."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight("scale", shape=(input_shape[-1],), initializer="ones")
+        self.count = self.add_weight("count", shape=(1,), initializer="zeros", trainable=False)
+        super().build(input_shape)
+
+    def call(self, x, training=None):
+        self.add_loss(0.5 * K.mean(K.square(x)), inputs=x)
+        self.add_update([(self.count, self.count + 1.0)], x)
+        self.seen = x  # must not stay behind
+        return x * self.scale * (2.0 if training else 1.0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class Twice(layers.Dense):
+    """A built-in layer, extended."""
+
+    def call(self, x):
+        return 2 * super().call(x)
+
+
+def test_calls_of_a_layer():
+    a, b = layers.Input((3, 4)), layers.Input((5, 4))
+    lstm = layers.LSTM(2, name="lstm_1")
+    with pytest.raises(AttributeError, match="not connected"):
+        _ = lstm.output
+    first = lstm(a)
+    assert lstm.output is first and lstm.input is a and lstm.output_shape == (None, 2)
+    second = lstm(b)
+    assert (lstm.get_output_at(0), lstm.get_output_at(1)) == (first, second) and lstm.get_input_at(1) is b
+    assert lstm.get_input_shape_at(0) == (None, 3, 4) and lstm.get_output_shape_at(1) == (None, 2)
+    with pytest.raises(AttributeError) as caught:
+        _ = lstm.output
+    assert str(caught.value) == (
+        'Layer lstm_1 has multiple inbound nodes, hence the notion of "layer output" is ill-defined. '
+        "Use `get_output_at(node_index)` instead."
+    )
+    with pytest.raises(AttributeError, match='multiple inbound nodes, with different input shapes.*"input shape"'):
+        _ = lstm.input_shape
+    with pytest.raises(ValueError, match="node 2.*only 2"):
+        lstm.get_output_at(2)
+
+
+def test_symbols():
+    x = layers.Input((4,), name="x")
+    y = layers.Dense(3)(x)
+    assert x.shape == x._keras_shape == (None, 4) and y.dtype == "float32" and x.name == "x:0"
+    assert y._keras_history[1:] == (0, 0)
+    total = (2 * y + 1 - y / 2) ** 2
+    assert total.shape == (None, 3)
+    weights = y._keras_history[0].get_weights()
+    plain = X @ weights[0] + weights[1]
+    np.testing.assert_allclose(K.function([x], [total])([X])[0], (2 * plain + 1 - plain / 2) ** 2, rtol=1e-5)
+    for misuse in (lambda: bool(y), lambda: np.asarray(y), lambda: len(x)):
+        with pytest.raises(TypeError):
+            misuse()
+
+
+def _one(shape=(4,), **arguments):
+    return layers.Input(shape, **arguments)
+
+
+MISTAKES = [
+    ("no shape", lambda: layers.Input(), ValueError, "shape"),
+    ("sparse", lambda: layers.Input((3,), sparse=True), ValueError, "sparse"),
+    ("array", lambda: layers.Dense(2)(X), ValueError, "isn't a symbolic tensor"),
+    ("rank", lambda: layers.Conv2D(2, 2)(_one()), ValueError, "conv2d.*expected ndim=4, found ndim=2"),
+    ("keyword", lambda: layers.Dense(2, colour="red"), TypeError, "colour"),
+    ("disconnected", lambda: Model(_one(), layers.Dense(2)(_one())), ValueError, "Graph disconnected"),
+    (
+        "names",
+        lambda: (lambda x: Model(x, layers.Dense(2, name="a")(layers.Dense(2, name="a")(x))))(_one()),
+        ValueError,
+        'The name "a" is used 2 times',
+    ),
+    ("twice", lambda: (lambda x: Model([x, x], layers.Dense(2)(x)))(_one()), ValueError, "redundant"),
+    ("no layer", lambda: (lambda x: Model(x, layers.Dense(2)(x) * 2))(_one()), ValueError, "Lambda"),
+    ("inside", lambda: (lambda x: Model(x, layers.Dense(2)(x * 2)))(_one()), ValueError, "Lambda"),
+    ("no such layer", lambda: (lambda x: Model(x, layers.Dense(2)(x)))(_one()).get_layer("b"), ValueError, "b"),
+    ("no layer to add", lambda: Sequential().add("dense"), TypeError, "dense"),
+    ("nothing to pop", lambda: Sequential().pop(), TypeError, "no layers"),
+    ("mask", lambda: layers.Flatten()(layers.Masking()(_one((3, 4)))), TypeError, "does not support masking"),
+]
+
+
+@pytest.mark.parametrize("mistake,error,message", [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
+def test_mistakes(mistake, error, message):
+    with pytest.raises(error, match=message):
+        mistake()
+
+
+def test_several_inputs_outputs_and_nested_models():
+    a, b = layers.Input((4,), name="a"), layers.Input((4,), name="b")
+    inner_in = layers.Input((4,))
+    inner = Model(inner_in, layers.Dense(3, activation="relu")(inner_in), name="inner")
+    joined = layers.concatenate([inner(a), inner(b)])
+    model = Model([a, b], [layers.Dense(2, name="left")(joined), joined])
+    assert [layer.name for layer in model.layers[:3]] == ["a", "b", "inner"] and len(model.get_weights()) == 4
+    left, both = model.predict({"a": X, "b": -X})
+    kernel, bias = inner.get_weights()
+    wanted = np.maximum(np.concatenate([X @ kernel + bias, -X @ kernel + bias], axis=1), 0)
+    np.testing.assert_allclose(both, wanted, rtol=1e-5, atol=1e-6)
+    assert left.shape == (5, 2) and model.output_names[0] == "left"
+    params, state = model.init(jax.random.key(0))
+    assert set(params) == {"inner", "left"}
+    np.testing.assert_array_equal(*(jax.tree.leaves(model.init(jax.random.key(0))[0])[0] for _ in range(2)))
+
+
+def test_an_unused_input_is_accepted_as_in_keras():
+    a, b = layers.Input((4,)), layers.Input((2,))
+    model = Model([a, b], layers.Dense(3)(a))
+    assert model.predict([X, X[:, :2]]).shape == (5, 3)
+
+
+def test_user_layers():
+    x = layers.Input((4,))
+    scale, twice = Scale(), Twice(3)
+    model = Model(x, twice(scale(x)))
+    assert [w.name.partition("/")[2] for w in model.weights] == ["scale:0", "kernel:0", "bias:0", "count:0"]
+    assert not hasattr(scale, "seen")
+    params, state = model.init(jax.random.key(0))
+    outputs, after = model.apply(params, state, X, training=True)
+    dense = params[twice.name]
+    np.testing.assert_allclose(outputs, 2 * (2 * X @ dense["kernel"] + dense["bias"]), rtol=1e-5)
+    assert after[scale.name]["count"][0] == 1.0 and state[scale.name]["count"][0] == 0.0
+    model.compile("sgd", lambda y_true, y_pred: 0.0 * y_pred)
+    np.testing.assert_allclose(model.evaluate(X, np.zeros((5, 3)), verbose=0), 0.5 * np.mean(X**2), rtol=1e-5)
+    model.train_on_batch(X, np.zeros((5, 3)))
+    assert scale.get_weights()[1][0] == 1.0
+    pure = Scale()
+    params, state = pure.init(jax.random.key(0), (None, 4))
+    np.testing.assert_allclose(pure.apply(params, state, X)[0], X)
+    assert not pure.built and not hasattr(pure, "seen")
+
+
+def test_functions_and_gradients():
+    x = layers.Input((4,))
+    dense = layers.Dense(3, activation="tanh")
+    h = dense(x)
+    y = layers.Dropout(0.5)(h)
+    f = K.function([x, K.learning_phase()], [h, y])
+    hidden, dropped = f([X, 0])
+    np.testing.assert_allclose(hidden, dropped)
+    assert not np.array_equal(*f([X, 1]))
+    loss = K.sum(K.square(h))
+    by_input, by_hidden, by_kernel = K.gradients(loss, [x, h, dense.kernel])
+    values = K.function([x], [by_input, by_hidden, by_kernel])([X])
+    kernel, bias = dense.get_weights()
+
+    def plain(x, kernel):
+        return jnp.sum(jnp.tanh(x @ kernel + bias) ** 2)
+
+    wanted = [jax.grad(plain)(X, kernel), 2 * hidden, jax.grad(plain, 1)(X, kernel)]
+    for value, expected in zip(values, wanted, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_symbol_added_to_the_loss():
+    x = layers.Input((4,))
+    h = layers.Dense(2, use_bias=False)(x)
+    model = Model(x, h)
+    model.add_loss(K.mean(K.square(h)))
+    model.compile("sgd", None)
+    kernel = model.get_weights()[0]
+    np.testing.assert_allclose(model.evaluate(X, [], verbose=0), np.mean((X @ kernel) ** 2), rtol=1e-5)
+
+
+def test_masks_reach_the_loss():
+    tokens = layers.Input((4,), dtype="int32")
+    h = layers.LSTM(3, return_sequences=True)(layers.Embedding(9, 2, mask_zero=True)(tokens))
+    model = Model(tokens, layers.TimeDistributed(layers.Dense(1))(h))
+    model.compile("sgd", "mse")
+    data = np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
+    error = model.predict(data)[..., 0] ** 2
+    np.testing.assert_allclose(
+        model.evaluate(data, np.zeros((2, 4, 1)), verbose=0), error[data > 0].sum() / (data > 0).sum(), rtol=1e-5
+    )
+
+
+def test_sequential():
+    model = Sequential([layers.Dense(3), layers.Dense(2)])
+    assert not model.built
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :2], verbose=0)
+    assert model.input_shape == (None, 4) and len(model.get_weights()) == 4
+    model.pop()
+    assert model.output_shape == (None, 3) and len(model.layers) == 1
+    model.add(layers.Dense(5, name="top"))
+    assert model.predict(X).shape == (5, 5) and model.get_layer("top").count_params() == 20
+    again = Sequential.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+
+
+def test_initial_weights():
+    def build():
+        x = layers.Input((4,))
+        return Model(x, layers.Dense(3)(layers.Dense(4)(x)))
+
+    first, second = build(), build()
+    key = jax.random.key(5)
+    pairs = zip(jax.tree.leaves(first.init(key)), jax.tree.leaves(second.init(key)), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)  # whatever the names
+    keys = jax.random.split(key, 3)
+    together = jax.vmap(lambda key: first.init(key)[0])(keys)
+    for number in range(3):
+        alone = first.init(keys[number])[0]
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_array_equal(a[number], b)
