@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards"]
+__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "whole"]
 
 AXIS = "batch"
 _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", default=None)
@@ -46,14 +46,21 @@ def means(tree):
     by_dtype: dict = {}
     for index, leaf in enumerate(leaves):
         by_dtype.setdefault(leaf.dtype, []).append(index)
-    for indices in by_dtype.values():
-        flat = lax.pmean(jnp.concatenate([leaves[i].ravel() for i in indices]), AXIS)
+    for dtype, indices in by_dtype.items():
+        flat = lax.pmean(jnp.concatenate([leaves[i].ravel() for i in indices]), AXIS).astype(dtype)
         start = 0
         for i in indices:
             stop = start + leaves[i].size
             leaves[i] = flat[start:stop].reshape(leaves[i].shape)
             start = stop
     return jax.tree.unflatten(treedef, leaves)
+
+
+def whole(tree):
+    """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
+    if _shards.get() is None:
+        return tree
+    return jax.tree.map(lambda array: lax.all_gather(array, AXIS, tiled=True), tree)
 
 
 def first_place(local_size):

@@ -1,5 +1,6 @@
 """Symbols and their values: variables, placeholders, the learning phase, functions, gradients, updates."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -89,7 +90,10 @@ def constant(value, dtype=None, shape=None, name=None):
     array = np.asarray(value, dtype=jnp.dtype(dtype or config.floatx()))
     if shape is not None:
         array = np.broadcast_to(array, shape) if array.size == 1 else array.reshape(shape)
-    return _made(array, name, "Const")
+    made = _made(array, name, "Const")
+    if isinstance(made, Variable):
+        made.is_constant = True
+    return made
 
 
 def zeros(shape, dtype=None, name=None):
@@ -232,6 +236,8 @@ def eval(x) -> np.ndarray:
 
 def get_value(x) -> np.ndarray:
     """The current value of a variable, or of a number of an optimizer (as `optimizer.lr`)."""
+    if isinstance(x, Variable):
+        return x.numpy()
     return np.array(x.value) if hasattr(x, "value") else eval(x)
 
 
@@ -290,7 +296,7 @@ class Update(SymbolicTensor):
 
 
 def _as_type(x, dtype):
-    return jnp.asarray(x, dtype)
+    return jnp.asarray(x, jax.dtypes.canonicalize_dtype(dtype))  # 'int64' where only 32 bits are computed with
 
 
 def _update(target, new):

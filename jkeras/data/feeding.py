@@ -1,11 +1,11 @@
-"""Batches for the device, from data in memory or too big for it."""
+"""Batches for the device, from data in memory, too big for it, or made by somebody else."""
 
 import jax
 import numpy as np
 
 from jkeras.data import arrays
 
-__all__ = ["Arrays"]
+__all__ = ["Arrays", "Stream"]
 
 
 class Arrays:
@@ -23,6 +23,7 @@ class Arrays:
         self._order = order
         leaves = jax.tree.leaves(data)
         self.examples = len(leaves[0])
+        self.steps = -(-self.examples // max(batch_size, 1))
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
         if self.examples == 0:
@@ -41,8 +42,55 @@ class Arrays:
         """The rows in the order of `epoch`."""
         return np.arange(self.examples) if self._order is None else self._order(epoch, self.examples)
 
-    def batches(self, order):
-        """The batches of an epoch, cut on the host."""
-        for start, stop in arrays.batch_slices(self.examples, self.batch_size):
-            rows = order[start:stop]
-            yield tuple(arrays.slice_rows(part, rows) for part in self.data)
+    def example(self):
+        """Data, and how many of its rows make a batch."""
+        return self.data, min(self.batch_size, self.examples)
+
+    def batches(self, epoch, start=0):
+        """The batches of an epoch from number `start` on, cut on the host."""
+        order = self.order(epoch)
+        for first, stop in arrays.batch_slices(self.examples, self.batch_size)[start:]:
+            yield tuple(arrays.slice_rows(part, order[first:stop]) for part in self.data)
+
+
+class Stream:
+    """Batches that somebody else makes, one after the other over all epochs.
+
+    Arguments:
+        made: an iterator over what users' generators and Sequences give.
+        steps: how many batches make an epoch.
+        standardize: what brings one of them into (inputs, targets, weights), lists of arrays.
+        name: what they are called in messages.
+    """
+
+    resident = False
+    batch_size = examples = None
+
+    def __init__(self, made, steps, standardize, name):
+        if steps < 1:
+            raise ValueError(f"{name}: there must be at least one batch per epoch; got {steps} steps.")
+        self._made, self.steps, self._standardize, self._name = iter(made), steps, standardize, name
+        self._ahead: list = []
+        self._given = 0
+
+    def _next(self):
+        try:
+            made = next(self._made)
+        except StopIteration:
+            raise RuntimeError(
+                f"{self._name}: the generator ended after {self._given} batches; an epoch has {self.steps} steps. A "
+                "generator must go on for as many epochs as there are."
+            ) from None
+        self._given += 1
+        return self._standardize(made)
+
+    def example(self):
+        """The next batch, which stays the next, and None: all of its rows."""
+        if not self._ahead:
+            self._ahead.append(self._next())
+        return self._ahead[0], None
+
+    def batches(self, epoch, start=0):
+        """The batches of an epoch, which follow those that were given before; there are `start` fewer."""
+        for _ in range(start, self.steps):
+            yield self._ahead.pop() if self._ahead else self._next()

@@ -4,7 +4,6 @@ The layers' variables own the weights. A method that computes gathers them into 
 and puts the results back by reference whenever the host regains control.
 """
 
-import functools
 import warnings
 from typing import Any
 
@@ -12,8 +11,11 @@ import jax
 import numpy as np
 
 from jkeras import callbacks as cbks
-from jkeras import config, optimizers, random
+from jkeras import optimizers, random
 from jkeras.data import arrays, feeding
+from jkeras.engine.fitting import Fitting, backup_among, in_precision, run_over, unpack
+from jkeras.engine.surroundings import PLACE, Surroundings
+from jkeras.engine.training_generator import OnGenerators
 from jkeras.engine.training_utils import resolve_compile
 from jkeras.graph.topology import Network
 from jkeras.train import parallel
@@ -25,26 +27,11 @@ from jkeras.train.step import Steps
 __all__ = ["Trainable"]
 
 
-def _in_precision(method):
-    """Run `method` with 64-bit types enabled if the model has any."""
-
-    @functools.wraps(method)
-    def wrapped(self, *args, **kwargs):
-        with config.precision(self._dtypes()):
-            return method(self, *args, **kwargs)
-
-    return wrapped
-
-
 def _scalars(values) -> list:
     return [float(value) for value in jax.device_get(list(values))]
 
 
-def _unpack(values):
-    return values[0] if len(values) == 1 else values
-
-
-class Trainable(Network):
+class Trainable(OnGenerators, Network):
     """A network that can be compiled, trained, evaluated and asked for predictions."""
 
     #: Over which devices batches are split unless `compile` says so.
@@ -102,25 +89,65 @@ class Trainable(Network):
         if not self._spec.targets and not self._has_own_losses():
             raise ValueError("The model cannot be compiled because it has no loss to optimize.")
         self._collected = list(dict.fromkeys(self.trainable_weights))
-        trained = set(self._collected)
+        self._make_steps()
+        self._opt_state = None
+        self._claim_optimizer()
+        self._step_number = 0
+        self._run_key = None
+
+    def _make_steps(self):
+        """The steps and their programs, for what is trained and what they were found to read."""
+        trained, frozen_state = set(self._collected), self._frozen_state()
         params, state = self.variables()
         places = _places(params)
-        kept = {path for path, variable in _places(state).items() if variable in self._frozen_state()}
+        kept = {path for path, variable in _places(state).items() if variable in frozen_state}
+        stateful = self._stateful_places()
         self._steps = Steps(
             self,
             self._spec.objective,
             self.optimizer,
             is_trainable=lambda path: places[path] in trained,
             keeps_state=lambda path: path in kept,
-            is_stateful=self._stateful_places(),
+            is_stateful=lambda path: path[0] == PLACE or stateful(path),
+            surroundings=self._surroundings,
         )
         trainable, frozen = split(params, self._steps.is_trainable)
-        self._variables = {"params": trainable, "frozen": frozen, "state": state}
-        self._opt_state = None
-        self._claim_optimizer()
+        self._variables = {"params": trainable, "frozen": frozen, "state": state | self._surroundings.tree()}
         self._runner = Runner(self._steps, None if self.stateful else self._device_list)
-        self._step_number = 0
-        self._run_key = None
+        self._explored: set = set()
+
+    @property
+    def _surroundings(self):
+        if "_around" not in self.__dict__:
+            self._around = Surroundings(self)
+        return self._around
+
+    def _ready(self, kind, key, example):
+        """The TrainState for steps of `kind` ('train' or 'test'): all that they read is part of it. `example()` gives
+        data, and how many of its rows make a batch."""
+        train_state = self._gather(key)
+        if kind not in self._explored:
+            carry, fixed = (train_state, ()) if kind == "train" else self._test_arguments(train_state)
+            self._runner.explore(kind, carry, fixed, *example())
+            if self._grown():
+                train_state = self._gather(key)
+            self._explored.add(kind)
+        return train_state
+
+    def _grown(self):
+        """Whether the last trace read variables that are not part of the state: from now on they are."""
+        if not self._surroundings.grow():
+            return False
+        self._predictor = None
+        self.__dict__.pop("_dtype_set", None)
+        if self._spec is not None:
+            self._make_steps()
+        return True
+
+    def _test_arguments(self, train_state):
+        """What a pass of tests changes, and what it only reads."""
+        carry = (train_state.state, self._steps.no_metrics())
+        return carry, (merge(train_state.params, train_state.frozen), train_state.key)
 
     @property
     def metrics_names(self) -> list:
@@ -174,7 +201,7 @@ class Trainable(Network):
     def _dtypes(self):
         if "_dtype_set" not in self.__dict__:
             leaves = jax.tree.leaves(self.variables())
-            self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs]}
+            self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs, *self._surroundings.variables]}
         return self._dtype_set
 
     def _claim_optimizer(self):
@@ -285,7 +312,7 @@ class Trainable(Network):
 
     # --------------------------------------------------------------------------------------------------------- fit
 
-    @_in_precision
+    @in_precision
     def fit(
         self,
         x=None,
@@ -339,109 +366,39 @@ class Trainable(Network):
                 "fit trains on arrays: x and y are needed, and steps_per_epoch/validation_steps do not apply. For "
                 "generators use fit_generator."
             )
-        run = random.as_run(key)
+        run, saved = self._begun(callbacks, key)
         batch_size = 32 if batch_size is None else int(batch_size)
         data = self._standardize(x, y, sample_weight, class_weight)
         data, validation = self._validation(data, validation_split, validation_data)
         source = feeding.Arrays(data, batch_size, run.order(shuffle, batch_size), RESIDENT_BYTES)
         held_out = None if validation is None else feeding.Arrays(validation, batch_size, None, RESIDENT_BYTES)
-        return self._fit(source, held_out, run, epochs, initial_epoch, verbose, callbacks, validation)
+        names = self._log_names()
+        params = {
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "steps": None,
+            "samples": source.examples,
+            "verbose": verbose,
+            "metrics": names + ([f"val_{name}" for name in names] if held_out is not None else []),
+        }
+        return Fitting(self, source, held_out, run, callbacks, params, validation)(initial_epoch, saved)
 
-    def _fit(self, source, held_out, run, epochs, initial_epoch, verbose, callbacks, validation):
-        callback_list = self._callbacks(source, held_out, run, epochs, verbose, callbacks, validation)
-        self._check_trainable()
-        train_state = self._gather(run.key)
-        self._runner.latest = None
-        self.stop_training = False
-        hooks = _Hooks(self, callback_list) if callback_list.needs_batches else None
-        try:
-            self._publish(train_state)
-            callback_list.on_train_begin()
-            train_state = self._absorb(train_state)
-            for epoch in range(initial_epoch, epochs):
-                self.reset_metrics()
-                callback_list.on_epoch_begin(epoch)
-                train_state = self._absorb(train_state).replace(metrics=self._steps.no_metrics())
-                train_state = self._train_epoch(train_state, source, epoch, hooks, callback_list)
-                logs = dict(zip(self._log_names(), self._logged(train_state.metrics), strict=True))
-                if held_out is not None and not (hooks and hooks.stop):
-                    train_state, results = self._test_epoch(train_state, held_out)
-                    logs |= {f"val_{name}": value for name, value in zip(self._log_names(), results, strict=True)}
-                self._publish(train_state)
-                callback_list.on_epoch_end(epoch, logs)
-                train_state = self._absorb(train_state)
-                self._runner.latest = ("train", train_state)
-                if self.stop_training:
-                    break
-            self._publish(train_state)
-            callback_list.on_train_end()
-        except BaseException:
-            self._restore(train_state)
-            raise
-        return self.history
-
-    def _train_epoch(self, train_state, source, epoch, hooks, callback_list):
-        progress = None if hooks else lambda seen, report: callback_list.on_progress(seen, self._in_order(report))
-        order = source.order(epoch)
-        if source.resident:
-            return self._runner.epoch(
-                "train", train_state, (), source.placed(), order, source.batch_size, hooks=hooks, on_progress=progress
-            )
-        for number, batch in enumerate(source.batches(order)):
-            size = len(jax.tree.leaves(batch)[0])
-            if hooks:
-                train_state = hooks.begin(number, size, train_state)
-            train_state, logs, report = self._runner.batch("train", train_state, (), batch)
-            if hooks:
-                train_state = hooks.end(number, size, train_state, logs)
-                if hooks.stop:
-                    break
-            else:
-                progress(min((number + 1) * source.batch_size, source.examples), report)
-        return train_state
-
-    def _test_epoch(self, train_state, source):
-        """The TrainState after a pass over `source` (states of stateful layers may change), and what was measured."""
-        carry = (train_state.state, self._steps.no_metrics())
-        fixed = (merge(train_state.params, train_state.frozen), train_state.key)
-        carry = self._run_test(carry, fixed, source)
-        return train_state.replace(state=carry[0]), self._logged(carry[1])
-
-    def _run_test(self, carry, fixed, source, on_progress=None):
-        if source.resident:
-            return self._runner.epoch(
-                "test", carry, fixed, source.placed(), source.order(0), source.batch_size, on_progress=on_progress
-            )
-        for batch in source.batches(source.order(0)):
-            carry, _, _ = self._runner.batch("test", carry, fixed, batch)
-        return carry
+    def _begun(self, callbacks, key):
+        """The run to train by, and the backup that it goes on from, or None."""
+        backup = backup_among(callbacks)
+        saved = None if backup is None else backup.load()
+        if saved is None:
+            return random.as_run(key), None
+        run = random.Run(random.Key(saved["key"]), saved["numpy_state"])
+        given = None if key is None else random.as_run(key).key.base
+        if given is not None and not np.array_equal(*(jax.random.key_data(base) for base in (given, run.key.base))):
+            raise ValueError(f"BackupAndRestore: {backup.path} is the backup of a run with another key.")
+        return run, saved
 
     def _restore(self, train_state):
         """After an interruption: the variables hold what the last finished dispatch left."""
         kind, carry = self._runner.latest or ("train", train_state)
         self._publish(train_state.replace(state=carry[0]) if kind == "test" else carry)
-
-    def _callbacks(self, source, held_out, run, epochs, verbose, callbacks, validation):
-        self.history = cbks.History()
-        self.history.key = run
-        own = [cbks.ProgbarLogger(stateful_metrics=list(self._spec.stateful_metrics))] if verbose else []
-        callback_list = cbks.CallbackList([*own, *(callbacks or []), self.history])
-        callback_list.set_model(self)
-        names = self._log_names()
-        callback_list.set_params(
-            {
-                "batch_size": source.batch_size,
-                "epochs": epochs,
-                "steps": None,
-                "samples": source.examples,
-                "verbose": verbose,
-                "do_validation": held_out is not None,
-                "metrics": names + ([f"val_{name}" for name in names] if held_out is not None else []),
-            }
-        )
-        for callback in callback_list.callbacks:
-            callback.validation_data = None if validation is None else [a for part in validation for a in part]
-        return callback_list
 
     def reset_metrics(self):
         """Start stateful metric objects anew."""
@@ -465,26 +422,26 @@ class Trainable(Network):
             self._run_key = random.next_run_key()
         return self._run_key
 
-    @_in_precision
+    @in_precision
     def train_on_batch(self, x, y, sample_weight=None, class_weight=None):
         """One step of training on one batch; returns the loss, or [loss, metrics...] of the batch before the step."""
         data = self._standardize(x, y, sample_weight, class_weight)
         self._check_trainable()
-        train_state, logs, _ = self._runner.batch("train", self._gather(self._one_batch_key()), (), data)
+        train_state = self._ready("train", self._one_batch_key(), lambda: (data, None))
+        train_state, logs, _ = self._runner.batch("train", train_state, (), data)
         self._publish(train_state)
-        return _unpack(_scalars(self._in_order(logs).values()))
+        return unpack(_scalars(self._in_order(logs).values()))
 
-    @_in_precision
+    @in_precision
     def test_on_batch(self, x, y, sample_weight=None):
         """The loss, or [loss, metrics...], of one batch."""
         data = self._standardize(x, y, sample_weight)
-        train_state = self._gather(self._one_batch_key())
-        fixed = (merge(train_state.params, train_state.frozen), train_state.key)
-        carry, logs, _ = self._runner.batch("test", (train_state.state, self._steps.no_metrics()), fixed, data)
+        train_state = self._ready("test", self._one_batch_key(), lambda: (data, None))
+        carry, logs, _ = self._runner.batch("test", *self._test_arguments(train_state), data)
         self._publish(train_state.replace(state=carry[0]))
-        return _unpack(_scalars(self._in_order(logs).values()))
+        return unpack(_scalars(self._in_order(logs).values()))
 
-    @_in_precision
+    @in_precision
     def evaluate(self, x=None, y=None, batch_size=None, verbose=1, sample_weight=None, steps=None):
         """The loss, or [loss, metrics...], over all examples, `batch_size` (32) at a time; names in `metrics_names`."""
         self._ensure_built(x)
@@ -493,33 +450,46 @@ class Trainable(Network):
             raise ValueError("evaluate works on arrays: x and y are needed, and steps does not apply.")
         data = self._standardize(x, y, sample_weight)
         source = feeding.Arrays(data, 32 if batch_size is None else int(batch_size), None, RESIDENT_BYTES)
-        train_state = self._gather(self._one_batch_key())
-        self._runner.latest = None
-        fixed = (merge(train_state.params, train_state.frozen), train_state.key)
         progress = cbks.Progbar(source.examples) if verbose == 1 else None
-        told = None if progress is None else lambda seen, report: progress.update(seen)
+        return self._evaluate(source, None if progress is None else lambda seen, steps, report: progress.update(seen))
+
+    def _evaluate(self, source, on_progress=None):
+        """The loss, or [loss, metrics...], over a pass of `source`."""
+        self.reset_metrics()
+        train_state = self._ready("test", self._one_batch_key(), source.example)
+        self._runner.latest = None
         try:
-            carry = self._run_test((train_state.state, self._steps.no_metrics()), fixed, source, told)
+            carry = run_over(
+                self._runner, "test", *self._test_arguments(train_state), source, 0, on_progress=on_progress
+            )
         except BaseException:
             self._restore(train_state)
             raise
         self._publish(train_state.replace(state=carry[0]))
-        return _unpack(self._logged(carry[1]))
+        return unpack(self._logged(carry[1]))
 
     # ------------------------------------------------------------------------------------------------- predictions
 
-    def _prediction(self):
-        """The runner of predictions and the current (params, state); needs no compile."""
+    def _prediction(self, inputs):
+        """The runner of predictions on such inputs, and the current (params, state); needs no compile."""
         if self._predictor is None:
-            steps = Steps(self, Objective([]), None, is_stateful=self._stateful_places())
-            runner = Runner(steps, getattr(self, "_device_list", None))
-            self._predictor = (runner, *(jax.tree.flatten(tree) for tree in self.variables()))
+            self._make_predictor()
+            runner, params, state = self._prediction(inputs)
+            runner.explore_predict(params, state, inputs, self._one_batch_key(), np.int32(0))
+            if self._grown():
+                self._make_predictor()
         runner, *flat = self._predictor
         params, state = (
             jax.tree.unflatten(treedef, [variable.device_value() for variable in variables])
             for variables, treedef in flat
         )
         return runner, params, state
+
+    def _make_predictor(self):
+        steps = Steps(self, Objective([]), None, is_stateful=self._stateful_places(), surroundings=self._surroundings)
+        params, state = self.variables()
+        trees = (params, state | self._surroundings.tree())
+        self._predictor = (Runner(steps, getattr(self, "_device_list", None)), *map(jax.tree.flatten, trees))
 
     def _predict_batch(self, runner, params, state, inputs):
         self._predicted += 1
@@ -530,7 +500,7 @@ class Trainable(Network):
             for variable, value in zip(self._predictor[2][0], jax.tree.leaves(state), strict=True):
                 variable._value = value
 
-    @_in_precision
+    @in_precision
     def predict(self, x, batch_size=None, verbose=0, steps=None):
         """The outputs for all examples of x, `batch_size` (32) at a time: numpy arrays, a list if there are several."""
         if steps is not None:
@@ -538,7 +508,7 @@ class Trainable(Network):
         inputs = self._standardize_inputs(x)
         self._check_batch_size(inputs)
         examples, size = len(inputs[0]), 32 if batch_size is None else int(batch_size)
-        runner, params, state = self._prediction()
+        runner, params, state = self._prediction(arrays.slice_rows(inputs, 0, min(size, examples)))
         progress = cbks.Progbar(examples) if verbose == 1 else None
         results, waiting = None, []
 
@@ -560,36 +530,16 @@ class Trainable(Network):
         for start, outputs in waiting:
             store(start, outputs)
         self._keep_state(state)
-        return _unpack(results)
+        return unpack(results)
 
-    @_in_precision
+    @in_precision
     def predict_on_batch(self, x):
         """The outputs for one batch: a numpy array, a list if there are several."""
-        runner, params, state = self._prediction()
-        outputs, state = self._predict_batch(runner, params, state, self._standardize_inputs(x))
+        inputs = self._standardize_inputs(x)
+        runner, params, state = self._prediction(inputs)
+        outputs, state = self._predict_batch(runner, params, state, inputs)
         self._keep_state(state)
-        return _unpack([np.asarray(output) for output in outputs])
-
-
-class _Hooks:
-    """Callbacks with batch hooks, honoured exactly: before and after every step."""
-
-    def __init__(self, model, callback_list):
-        self.model, self.callback_list = model, callback_list
-        self.stop = False
-
-    def begin(self, number, size, train_state):
-        self.model._publish(train_state)
-        self.callback_list.on_batch_begin(number, {"batch": number, "size": size})
-        return self.model._absorb(train_state)
-
-    def end(self, number, size, train_state, logs):
-        self.model._publish(train_state)
-        named = self.model._in_order(logs)
-        values = dict(zip(named, _scalars(named.values()), strict=True))
-        self.callback_list.on_batch_end(number, {"batch": number, "size": size} | values)
-        self.stop = self.model.stop_training
-        return self.model._absorb(train_state)
+        return unpack([np.asarray(output) for output in outputs])
 
 
 def _places(tree, path=()) -> dict:

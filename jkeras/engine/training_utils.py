@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 
 from jkeras import losses, metrics
-from jkeras.train.objective import Objective, Output
+from jkeras.graph.tensor import Variable
+from jkeras.train.objective import Metric, Objective, Output
 
 __all__ = ["CompileSpec", "resolve_compile"]
 
@@ -71,6 +72,11 @@ def _loss_weights(loss_weights, names):
     return _per_output(loss_weights, names, "loss_weights", 1.0)
 
 
+def _factor(weight):
+    """A loss weight: a number, or a variable, which may be set while training."""
+    return weight if isinstance(weight, Variable) else float(np.asarray(weight))
+
+
 def _metric_lists(specification, names):
     """The metrics of each output: one list for all, or by output name."""
     if not specification:
@@ -133,15 +139,17 @@ def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sampl
                 base = f"{name}_{base}" if several else base
                 unique = next(n for n in (base, *(f"{base}_{i}" for i in range(1, 99))) if n not in logged)
                 logged.append(unique)
-                found.append((unique, function, use_weights))
-                if getattr(function, "stateful", False):
+                running = bool(getattr(function, "stateful", False))
+                own = getattr(function, "__module__", None) in (losses.__name__, metrics.__name__)
+                found.append(Metric(unique, function, use_weights, own, running))
+                if running:
                     stateful[unique] = function
         outputs.append(
             Output(
                 name,
                 functions[place],
                 f"{name}_loss" if several else None,
-                float(np.asarray(weights[place])),
+                _factor(weights[place]),
                 tuple(found),
             )
         )

@@ -70,12 +70,14 @@ class InputSpec:
 
 @dataclasses.dataclass
 class Call:
-    """What one call of a layer gives: outputs, next state, the outputs' mask(s), and what it adds to the loss."""
+    """What one call of a layer gives: outputs, next state, the outputs' mask(s), and what it adds to the loss; of a
+    network also the execution of its graph."""
 
     outputs: Any
     state: dict
     mask: Any
     losses: list
+    execution: Any = None
 
 
 _BASE_ARGUMENTS = {

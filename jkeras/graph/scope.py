@@ -22,7 +22,7 @@ class Scope:
     """The surroundings of one call.
 
     Arguments:
-        bindings: variable -> the (traced) array that stands for it in this call.
+        bindings: variable or other symbol -> the (traced) array that stands for it in this call.
         training: whether the call is part of training.
         key: the call's key, or None.
 
@@ -50,14 +50,17 @@ class Scope:
         if self.parent is not None and exception_type is None:
             self.parent.losses.extend(self.losses)
 
-    def lookup(self, variable):
-        """The array bound to `variable` here or in an enclosing scope, or None."""
-        scope = self
+    def lookup(self, symbol):
+        """The array that stands for `symbol` here or in an enclosing scope, or None."""
+        scope, outermost = self, self
         while scope is not None:
-            if variable in scope.bindings:
-                return scope.bindings[variable]
-            scope = scope.parent
-        return None
+            if symbol in scope.bindings:
+                return scope.bindings[symbol]
+            scope, outermost = scope.parent, scope
+        return outermost.missing(symbol)
+
+    def missing(self, symbol):
+        """What an outermost scope says of a symbol that nothing was bound to: None, there is no value for it."""
 
     def update(self, variable, value):
         """Ask for `value` to be the next value of `variable`, in the scope that binds it (or in this one)."""

@@ -99,11 +99,25 @@ class SymbolicTensor(Symbol):
 
     def __lift__(self, function, args, kwargs):
         """Remember a call as a node; inside traced code compute it, if all its symbols have values there."""
-        symbols = symbols_in([args, kwargs])
-        if current_scope() is not None and all(isinstance(symbol, Variable) for symbol in symbols):
-            args, kwargs = map_symbols(lambda variable: variable.value, [args, kwargs])
-            return function(*args, **kwargs)
-        return Node(function, args, kwargs).result
+        values = {symbol: symbol.traced() for symbol in symbols_in([args, kwargs])} if current_scope() else {}
+        if not values or any(value is None for value in values.values()):
+            return Node(function, args, kwargs).result
+        args, kwargs = map_symbols(values.__getitem__, [args, kwargs])
+        return function(*args, **kwargs)
+
+    def traced(self):
+        """Inside traced code the array that stands for this symbol there, or None."""
+        scope = current_scope()
+        return None if scope is None else scope.lookup(self)
+
+    def __jax_array__(self):
+        value = self.traced()
+        if value is None:
+            raise TypeError(
+                f"{self!r} is a symbol without a value: jax.numpy functions cannot take it. Wrap the computation in a "
+                "Lambda layer, or use jkeras.backend functions."
+            )
+        return jnp.asarray(value)
 
     def __bool__(self):
         raise TypeError(
@@ -178,13 +192,16 @@ class Variable(SymbolicTensor):
         self._value = value
         self._key = key
 
+    #: Whether the value never changes: traced code may hold it as it is.
+    is_constant = False
+
     @property
     def value(self):
-        scope = current_scope()
-        if scope is not None:
-            bound = scope.lookup(self)
-            if bound is not None:
-                return bound
+        bound = self.traced()
+        return self.current() if bound is None else bound
+
+    def current(self):
+        """The current array, also inside traced code."""
         if self._value is None:
             self._value = self.draw(self._key)
         return self._value
@@ -198,12 +215,20 @@ class Variable(SymbolicTensor):
     def device_value(self):
         """The current value as a JAX array, placed on the device once and kept there."""
         if not isinstance(self._value, jax.Array):
-            self._value = jax.device_put(np.asarray(self.value, jnp.dtype(self.dtype)))
+            self._value = jax.device_put(np.asarray(self.current(), jnp.dtype(self.dtype)))
         return self._value
 
+    def traced(self):
+        """Inside traced code the array that stands for this variable there; its current value if nothing does."""
+        scope = current_scope()
+        if scope is None:
+            return None
+        bound = scope.lookup(self)
+        return self.current() if bound is None else bound
+
     def numpy(self) -> np.ndarray:
-        """A copy of the current value on the host."""
-        return np.array(self.value)
+        """A copy of the current value on the host, also inside traced code."""
+        return np.array(self.current())
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.value, dtype=dtype)

@@ -274,6 +274,7 @@ class Network(Layer):
             _contract(new_state, self._aliases),
             masks[0] if single else masks,
             losses,
+            execution,
         )
 
     def _place(self, inputs, mask):

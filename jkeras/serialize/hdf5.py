@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-import secrets
 import sys
 
 import numpy as np
+
+from jkeras.serialize import files
 
 __all__ = [
     "BACKEND",
@@ -70,31 +71,8 @@ def writing(target):
         yield target
         target.file.flush()
         return
-    path = os.path.realpath(os.fspath(target))
-    folder, name = os.path.split(path)
-    aside = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
-    try:
-        with h5py.File(aside, "x") as file:
-            yield file
-        if os.path.exists(path):
-            os.chmod(aside, os.stat(path).st_mode)
-        _sync(aside)
-        os.replace(aside, path)
-        _sync(folder)
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
-
-
-def _sync(path):
-    """Wait until `path` is on the disk."""
-    if os.name == "nt" and os.path.isdir(path):  # folders cannot be opened there, and need not be
-        return
-    descriptor = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with files.whole_file(target) as aside, h5py.File(aside, "x") as file:
+        yield file
 
 
 # --------------------------------------------------------------------------------------------------- texts and names

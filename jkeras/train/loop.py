@@ -5,7 +5,9 @@ told in one dispatch; the host waits only for the report of the dispatch before,
 Anything else is fed batch by batch.
 """
 
+import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +18,7 @@ from jkeras.train import parallel, process
 from jkeras.train.state import means
 from jkeras.train.step import batch_size
 
-__all__ = ["RESIDENT_BYTES", "Runner"]
+__all__ = ["RESIDENT_BYTES", "Pauses", "Runner"]
 
 #: In-memory data up to this size is put on the device whole.
 RESIDENT_BYTES = 1 << 30
@@ -63,6 +65,7 @@ class Runner:
         self.latest: Any = None
         # A step that is jitted is traced once, also when it is inspected and when a loop is built around it.
         self._step = {kind: jax.jit(self._plain(kind)) for kind in ("train", "test")}
+        self._predict = jax.jit(self.steps.predict)
 
     # ---------------------------------------------------------------------------------------------------- programs
 
@@ -76,8 +79,8 @@ class Runner:
 
     def _resident(self, kind, count, loops):
         """carry, fixed, data, rows (steps, batch), start, how many -> carry, the last step's logs, running means."""
-        # The jit inside is traced once, though it is called twice here; under a mapped axis it must be another one.
-        step = self._step[kind] if count == 1 else jax.jit(self._plain(kind))
+        # The jit inside is traced once, though it is called twice here.
+        step = self._traced_step(kind, count)
 
         def take(data, rows):
             return jax.tree.map(lambda array: array.at[rows].get(mode="promise_in_bounds"), data)
@@ -95,6 +98,10 @@ class Runner:
 
         return parallel.on_devices(program, self.devices, count, (False, False, False, True, False, False))
 
+    def _traced_step(self, kind, count):
+        """The step as a function that is traced once; under a mapped axis it must be another one."""
+        return self._step[kind] if count == 1 else jax.jit(self._plain(kind))
+
     def _plain(self, kind):
         """The step with the signature that all kinds share: carry, fixed, data -> carry, logs."""
         if kind == "train":
@@ -103,7 +110,7 @@ class Runner:
 
     def _streamed(self, kind, count):
         """carry, fixed, batch -> carry, logs, running means."""
-        step = self._plain(kind)
+        step = self._traced_step(kind, count)
 
         def program(carry, fixed, data):
             carry, logs = step(carry, fixed, data)
@@ -113,34 +120,46 @@ class Runner:
 
     # -------------------------------------------------------------------------------------------------------- loops
 
+    def explore(self, kind, carry, fixed, data, size=None):
+        """Trace the step of `kind` on `size` examples of `data` (all unless given) without computing anything. A later
+        run on one device does not trace it again."""
+        jax.eval_shape(self._step[kind], carry, fixed, _examples(data, size))
+
+    def explore_predict(self, *arguments):
+        """Trace what `predict` does without computing anything."""
+        jax.eval_shape(self._predict, *arguments)
+
     def _should_loop(self, kind, carry, fixed, data, rows):
         """Whether several steps run in one dispatch. The same program then runs them one by one where hooks ask for
         it."""
         if kind not in self._loops:
-            example = jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows.shape[1], *a.shape[1:]), a.dtype), data)
+            example = _examples(data, rows.shape[1])
             self._loops[kind] = kind == "test" or not _slow_in_a_loop(self._step[kind], carry, fixed, example)
         return self._loops[kind]
 
-    def epoch(self, kind, carry, fixed, data, order, size, *, hooks=None, on_progress=None):
+    def epoch(self, kind, carry, fixed, data, order, size, *, start=0, hooks=None, on_progress=None, pauses=None):
         """Run `kind` ('train' or 'test') over the rows of resident `data` in the given order, `size` at a time.
 
         Arguments:
             carry, fixed: what the step changes, and what it only reads.
+            start: the number of the first batch to run.
             hooks: `begin(number, size, carry) -> carry` and `end(number, size, carry, logs) -> carry`, or None. With
                 hooks every step is a dispatch of its own.
-            on_progress: `on_progress(examples seen, running means)`, called now and then.
+            on_progress: `on_progress(examples seen, steps done, running means)`, called now and then.
+            pauses: see `Pauses`.
 
         Returns:
             The next carry. The loop ends early where `hooks.stop` is true.
         """
         order = np.asarray(order, np.int32)
         full = len(order) // size
-        segments = [order[: full * size].reshape(full, size)] if full else []
-        if len(order) % size:
-            segments.append(order[full * size :].reshape(1, -1))
-        progress = _Progress(on_progress)
-        number = 0
-        for rows in segments:
+        segments = [order[: full * size].reshape(full, size), order[full * size :].reshape(1, -1)]
+        progress = _Progress(on_progress, start * size, start)
+        number = start
+        for first, rows in zip((0, full), segments, strict=True):
+            begin = number - first
+            if rows.size == 0 or begin >= len(rows):
+                continue
             loops = self._should_loop(kind, carry, fixed, data, rows)
             count = parallel.how_many(self.devices, rows.shape[1])
             program = self._program((kind, "resident"), count, lambda: self._resident(kind, count, loops))  # noqa: B023
@@ -150,25 +169,47 @@ class Runner:
                 carry, near_fixed, near_data = parallel.everywhere((carry, fixed, data), self.devices, count)
             else:
                 near_fixed, near_data = fixed, data
-            start = 0
-            while start < len(rows):
-                steps = min(self._pace, len(rows) - start) if loops and hooks is None else 1
+            while begin < len(rows):
+                steps = min(self._pace, len(rows) - begin) if loops and hooks is None else 1
+                steps = steps if pauses is None else min(steps, pauses.room(number))
                 if hooks is not None:
                     carry = hooks.begin(number, rows.shape[1], carry)
-                arguments = (near_fixed, near_data, placed, np.int32(start), np.int32(steps))
+                arguments = (near_fixed, near_data, placed, np.int32(begin), np.int32(steps))
                 carry, logs, report = program(carry, *arguments)
-                self.latest = (kind, carry)
-                start, number = start + steps, number + steps
-                if hooks is not None:
-                    carry = hooks.end(number - 1, rows.shape[1], carry, logs)
-                    self.latest = (kind, carry)
-                    if hooks.stop:
-                        return carry
+                begin, number = begin + steps, number + steps
+                carry, stop = self._after(kind, carry, logs, number, rows.shape[1], hooks, pauses)
+                if stop:
+                    return carry
                 seconds = progress.dispatched(steps * rows.shape[1], steps, report)
                 if seconds is not None and steps == self._pace:
                     self._pace = int(np.clip(_DISPATCH_SECONDS / max(seconds, 1e-7), 1, 4096))
         progress.finish()
         return carry
+
+    def stream(self, kind, carry, fixed, batches, *, start=0, hooks=None, on_progress=None, pauses=None):
+        """Run `kind` on `batches`, one after the other as they come; otherwise as `epoch`."""
+        progress = _Progress(on_progress, 0, start)
+        for number, data in enumerate(batches, start):
+            size = batch_size(data)
+            if hooks is not None:
+                carry = hooks.begin(number, size, carry)
+            carry, logs, report = self.batch(kind, carry, fixed, data)
+            carry, stop = self._after(kind, carry, logs, number + 1, size, hooks, pauses)
+            if stop:
+                return carry
+            progress.dispatched(size, 1, report)
+        progress.finish()
+        return carry
+
+    def _after(self, kind, carry, logs, number, size, hooks, pauses):
+        """After a dispatch that `number` batches of the epoch are done with: the carry, and whether to stop."""
+        self.latest = (kind, carry)
+        if hooks is not None:
+            carry = hooks.end(number - 1, size, carry, logs)
+            self.latest = (kind, carry)
+        if pauses is not None:
+            pauses.after(number, carry)
+        return carry, hooks is not None and hooks.stop
 
     def batch(self, kind, carry, fixed, data):
         """Run `kind` on one batch: the next carry, the batch's logs, the running means."""
@@ -185,8 +226,7 @@ class Runner:
         count = parallel.how_many(self.devices, batch_size(inputs))
 
         if count == 1:
-            program = self._program("predict", 1, lambda: jax.jit(self.steps.predict))
-            return program(params, state, inputs, key, number)
+            return self._predict(params, state, inputs, key, number)
 
         def make():
             outputs_only = lambda *arguments: self.steps.predict(*arguments)[0]  # noqa: E731
@@ -197,33 +237,65 @@ class Runner:
         return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs], state
 
 
+def _examples(data, size):
+    """What `size` examples of `data` look like (all, if None)."""
+    return jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct((size or array.shape[0], *array.shape[1:]), array.dtype), data
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pauses:
+    """Steps after which something is done with what training has come to.
+
+    Attributes:
+        every: after how many steps.
+        before: how many steps were taken before the epoch.
+        act: `act(number, carry)`, called after so many batches of the epoch.
+    """
+
+    every: int
+    before: int
+    act: Callable
+
+    def room(self, number) -> int:
+        """How many steps there are from batch `number` of the epoch to the next pause."""
+        return self.every - (self.before + number) % self.every
+
+    def after(self, number, carry) -> None:
+        """Pause if it is time to, `number` batches of the epoch being done."""
+        if (self.before + number) % self.every == 0:
+            self.act(number, carry)
+
+
 class _Progress:
     """Waits for the dispatch before the last, tells how long a step took, and reports now and then."""
 
-    def __init__(self, on_progress):
+    def __init__(self, on_progress, seen, steps):
         self.on_progress = on_progress
-        self.seen = 0
+        self.seen, self.steps = seen, steps
         self.waiting = None
         self.last_ready = None
         self.last_told = time.perf_counter()
 
     def dispatched(self, examples, steps, report):
         """Note a dispatch of so many steps; returns the seconds per step of the one before, once known."""
-        before, self.seen = self.waiting, self.seen + examples
-        self.waiting = (self.seen, steps, report)
+        before, self.seen, self.steps = self.waiting, self.seen + examples, self.steps + steps
+        self.waiting = (self.seen, self.steps, steps, report)
         if before is None:
             return None
-        seen, steps, report = before
+        seen, done, steps, report = before
         jax.block_until_ready(report)
         now = time.perf_counter()
         seconds = None if self.last_ready is None else (now - self.last_ready) / steps
         self.last_ready = now
         if self.on_progress is not None and now - self.last_told > 0.1:
             self.last_told = now
-            self.on_progress(seen, report)
+            self.on_progress(seen, done, report)
         return seconds
 
     def finish(self):
         """Report the last dispatch."""
         if self.on_progress is not None and self.waiting is not None:
-            self.on_progress(self.waiting[0], self.waiting[2])
+            seen, done, _, report = self.waiting
+            self.on_progress(seen, done, report)

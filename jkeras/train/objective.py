@@ -6,12 +6,13 @@ by the share of weights that are not zero; then the mean over everything.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
 from jkeras import batch
 
-__all__ = ["Objective", "Output", "weighted_mean"]
+__all__ = ["Metric", "Objective", "Output", "weighted_mean"]
 
 
 def weighted_mean(scores, weights=None, mask=None):
@@ -34,6 +35,26 @@ def weighted_mean(scores, weights=None, mask=None):
 
 
 @dataclasses.dataclass(frozen=True)
+class Metric:
+    """What is measured at one output.
+
+    Attributes:
+        name: its name in the logs.
+        function: `function(y_true, y_pred)` -> scores.
+        weighted: whether sample weights apply.
+        per_example: whether it scores each example by itself; if not, it is always given the whole batch, however many
+            devices that is split over.
+        running: whether it keeps a running state itself, so that its values are not averaged over batches.
+    """
+
+    name: str
+    function: Callable
+    weighted: bool = False
+    per_example: bool = False
+    running: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Output:
     """What is asked of one output.
 
@@ -41,14 +62,15 @@ class Output:
         name: the output's name.
         loss: `loss(y_true, y_pred)` -> scores, or None for an output without one.
         loss_name: under which its loss is logged, or None.
-        weight: what its loss is multiplied by in the total.
-        metrics: (name in the logs, function, whether sample weights apply).
+        weight: what its loss is multiplied by in the total: a number, or something that has a `value` when it is asked
+            for while a step is traced.
+        metrics: see `Metric`.
     """
 
     name: str
     loss: Callable | None
     loss_name: str | None = None
-    weight: float = 1.0
+    weight: Any = 1.0
     metrics: tuple = ()
 
 
@@ -66,7 +88,12 @@ class Objective:
     def names(self) -> list:
         """The names of what is logged beside 'loss', in order."""
         names = [output.loss_name for output in self.outputs if output.loss and output.loss_name]
-        return names + [name for output in self.outputs if output.loss for name, _, _ in output.metrics]
+        return names + [metric.name for output in self.outputs if output.loss for metric in output.metrics]
+
+    @property
+    def running(self) -> list:
+        """The names of the metrics that keep a running state themselves."""
+        return [metric.name for output in self.outputs if output.loss for metric in output.metrics if metric.running]
 
     def __call__(self, predictions, masks, targets, weights):
         """The total loss of the outputs, and the logs.
@@ -84,9 +111,17 @@ class Objective:
         ]
         for (output, prediction, mask), target, weight in zip(with_loss, targets, weights, strict=True):
             loss = weighted_mean(output.loss(target, prediction), weight, mask)
-            total = total + output.weight * loss
+            total = total + getattr(output.weight, "value", output.weight) * loss
             if output.loss_name:
                 losses[output.loss_name] = loss
-            for name, function, weighted in output.metrics:
-                metrics[name] = weighted_mean(function(target, prediction), weight if weighted else None, mask)
+            for metric in output.metrics:
+                metrics[metric.name] = _measured(metric, target, prediction, weight, mask)
         return total, losses | metrics
+
+
+def _measured(metric, target, prediction, weight, mask):
+    arguments = (target, prediction, weight if metric.weighted else None, mask)
+    if not metric.per_example:
+        arguments = batch.whole(arguments)
+    target, prediction, weight, mask = arguments
+    return weighted_mean(metric.function(target, prediction), weight, mask)

@@ -27,7 +27,8 @@ class TrainState:
         state: what layers keep beside parameters (moving averages, states of stateful layers).
         opt_state: the optimizer's state.
         key: the run's key; a step's key is derived from it and `step`.
-        metrics: running sums over examples of the loss and the metrics since they were last reset, and their count.
+        metrics: running sums over examples of the loss and the metrics since they were last reset, and their count; of
+            metrics that keep a running state themselves the latest value.
     """
 
     step: jax.Array
@@ -46,7 +47,7 @@ class TrainState:
 def means(metrics: dict, numpy=jnp) -> dict:
     """The running means of the loss and the metrics, from their running sums; computed with `numpy`."""
     count = numpy.maximum(metrics["count"], 1.0)
-    return {name: total / count for name, total in metrics["sums"].items()}
+    return {name: total / count for name, total in metrics["sums"].items()} | metrics["latest"]
 
 
 def split(tree: dict, chosen) -> tuple[dict, dict]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, random
-from jkeras.train.objective import Objective, Output
+from jkeras.train.objective import Metric, Objective, Output
 from jkeras.train.state import TrainState, merge, split
 
 __all__ = ["Steps", "make_step"]
@@ -36,6 +36,8 @@ class Steps:
         is_trainable: of the path of a parameter, whether training changes it.
         keeps_state: of the path of a piece of state, whether training leaves it alone (a frozen layer's averages).
         is_stateful: of the path of a piece of state, whether it also moves on when only evaluating or predicting.
+        surroundings: `surroundings(params, state, key, training)` -> a context in which the model and the objective are
+            computed. It is told of the model's call by `ran(call)`, and asked for the `next_state(state)`.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class Steps:
         is_trainable=lambda path: True,
         keeps_state=lambda path: False,
         is_stateful=lambda path: False,
+        surroundings=None,
     ):
         self.model, self.objective, self.optimizer = model, objective, optimizer
         self.is_trainable, self.keeps_state, self.is_stateful = is_trainable, keeps_state, is_stateful
+        self.surroundings = surroundings or _Nothing
 
     def init(self, key, params=None, state=None) -> TrainState:
         """The first `TrainState`: initial weights from `key` unless they are given."""
@@ -69,16 +73,24 @@ class Steps:
 
     def no_metrics(self) -> dict:
         """Running sums of nothing yet."""
-        names = ("loss", *self.objective.names)
-        return {"count": np.zeros((), np.float32), "sums": {name: np.zeros((), np.float32) for name in names}}
+        running = self.objective.running
+        zeros = {name: np.zeros((), np.float32) for name in ("loss", *self.objective.names)}
+        return {
+            "count": np.zeros((), np.float32),
+            "sums": {name: zero for name, zero in zeros.items() if name not in running},
+            "latest": {name: zeros[name] for name in running},
+        }
 
     def _evaluate(self, params, state, data, key, training):
         inputs, targets, weights = data
-        call = self.model.run(params, state, inputs, key=key, training=training)
-        total, logs = self.objective(as_list(call.outputs), as_list(call.mask), targets, weights)
-        for scalar in (*call.losses, *self.model.regularization(params)):
-            total = total + jnp.mean(jnp.asarray(scalar))
-        return total, (call.state, {"loss": total, **logs})
+        with self.surroundings(params, state, key, training) as around:
+            call = self.model.run(params, state, inputs, key=key, training=training)
+            around.ran(call)
+            total, logs = self.objective(as_list(call.outputs), as_list(call.mask), targets, weights)
+            for scalar in (*call.losses, *self.model.regularization(params)):
+                total = total + jnp.mean(jnp.asarray(scalar))
+            state = around.next_state(call.state)
+        return total, (state, {"loss": total, **logs})
 
     def train(self, train_state, data):
         """One step of training on a batch `(inputs, targets, weights)`: the next TrainState, and the batch's logs."""
@@ -119,7 +131,8 @@ class Steps:
     def predict(self, params, state, inputs, key, number):
         """The outputs for a batch of inputs, as a list, and the next state; `number` counts the batches of the key."""
         key = key.step(number).at(batch.first_place(batch_size(inputs)))
-        call = self.model.run(params, state, inputs, key=key, training=False)
+        with self.surroundings(params, state, key, False):
+            call = self.model.run(params, state, inputs, key=key, training=False)
         return as_list(call.outputs), self._moved_on(state, call.state)
 
     def _moved_on(self, state, after):
@@ -130,8 +143,27 @@ class Steps:
 
 def _added(metrics, logs, size):
     size = size * batch.shards()
-    sums = {name: total + logs[name].astype(jnp.float32) * size for name, total in metrics["sums"].items()}
-    return {"count": metrics["count"] + size, "sums": sums}
+    return {
+        "count": metrics["count"] + size,
+        "sums": {name: total + logs[name].astype(jnp.float32) * size for name, total in metrics["sums"].items()},
+        "latest": {name: logs[name].astype(jnp.float32) for name in metrics["latest"]},
+    }
+
+
+class _Nothing:
+    """The surroundings of steps whose functions read nothing but what they are handed."""
+
+    def __init__(self, params, state, key, training):
+        self.next_state = lambda state: state
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        return None
+
+    def ran(self, call):
+        """Nobody asks what the call was."""
 
 
 def make_step(model, loss, optimizer, *, metrics=None):
@@ -169,7 +201,7 @@ def make_step(model, loss, optimizer, *, metrics=None):
             name,
             function,
             f"{name}_loss" if len(names) > 1 else None,
-            metrics=tuple((key, metric, False) for key, metric in (metrics or {}).items()) if place == 0 else (),
+            metrics=tuple(Metric(*item) for item in (metrics or {}).items()) if place == 0 else (),
         )
         for place, (name, function) in enumerate(zip(names, losses, strict=True))
     ]

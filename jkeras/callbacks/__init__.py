@@ -1,0 +1,34 @@
+"""Callbacks: what users have called while a model trains."""
+
+from jkeras.callbacks.backup import BackupAndRestore
+from jkeras.callbacks.base import Callback, CallbackList, LambdaCallback
+from jkeras.callbacks.control import (
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+from jkeras.callbacks.log import BaseLogger, CSVLogger, History, RemoteMonitor
+from jkeras.callbacks.progress import ProgbarLogger
+from jkeras.callbacks.tensorboard import TensorBoard
+from jkeras.utils.generic_utils import Progbar
+
+__all__ = [
+    "BackupAndRestore",
+    "BaseLogger",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "Progbar",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "RemoteMonitor",
+    "TensorBoard",
+    "TerminateOnNaN",
+]

@@ -1,0 +1,312 @@
+"""`fit_generator`, `evaluate_generator`, `predict_generator`: training on batches that somebody else makes."""
+
+import contextlib
+import itertools
+import warnings
+
+import numpy as np
+
+from jkeras import callbacks as cbks
+from jkeras.data import feeding
+from jkeras.engine.fitting import Fitting, in_precision, unpack
+from jkeras.train.loop import RESIDENT_BYTES
+from jkeras.utils.data_utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence
+
+__all__ = ["OnGenerators"]
+
+# Keras 1's names of arguments, and today's.
+_RENAMED = {
+    "nb_epoch": "epochs",
+    "nb_worker": "workers",
+    "max_q_size": "max_queue_size",
+    "pickle_safe": "use_multiprocessing",
+    "nb_val_samples": "validation_steps",
+    "val_samples": "steps",
+    "samples_per_epoch": "steps_per_epoch",
+}
+
+
+class OnGenerators:
+    """The methods of a model that work on generators and Sequences of batches."""
+
+    @in_precision
+    def fit_generator(
+        self,
+        generator,
+        steps_per_epoch=None,
+        epochs=1,
+        verbose=1,
+        callbacks=None,
+        validation_data=None,
+        validation_steps=None,
+        class_weight=None,
+        max_queue_size=10,
+        workers=1,
+        use_multiprocessing=False,
+        shuffle=True,
+        initial_epoch=0,
+        *,
+        key=None,
+        **kwargs,
+    ):
+        """Train on batches that are made while training goes on.
+
+        Arguments:
+            generator: a `jkeras.utils.Sequence`, or a generator that never ends; each batch is (x, y) or
+                (x, y, sample_weight), of any number of examples.
+            steps_per_epoch: the number of batches in an epoch; all of them for a Sequence, unless given.
+            validation_data: a Sequence or a generator too, or (x, y), or (x, y, sample_weights).
+            validation_steps: the number of batches to validate on; all of them for a Sequence, unless given.
+            class_weight: dict class -> factor.
+            max_queue_size: how many batches may be made ahead.
+            workers: how many threads (or processes) make them; 0 makes each batch when it is needed.
+            use_multiprocessing: whether the workers are processes.
+            shuffle: whether the batches of a Sequence come in another order in each epoch.
+            epochs, verbose, callbacks, initial_epoch, key: as in `fit`.
+
+        Returns:
+            A `History`.
+
+        Raises:
+            RuntimeError: if the model was not compiled, or the generator ends too early.
+            ValueError: for steps that are needed and not given, and for batches that do not fit, naming what.
+        """
+        named = renamed(
+            kwargs, "fit_generator", generator, steps_per_epoch=steps_per_epoch, epochs=epochs, workers=workers,
+            validation_steps=validation_steps, max_queue_size=max_queue_size, use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+        makers = Workers(named["workers"], named["max_queue_size"], named["use_multiprocessing"])
+        steps = number_of_steps(generator, named["steps_per_epoch"], "steps_per_epoch", "fit_generator")
+        self._check_compiled(generator)
+        run, saved = self._begun(callbacks, key)
+        done = 0 if saved is None else saved["epoch"] - initial_epoch
+        order = None
+        if isinstance(generator, Sequence) and shuffle and (numbers := run.order(True, 1)) is not None:
+            order = lambda epoch: numbers(epoch, len(generator))  # noqa: E731
+        names = self._log_names()
+        params = {
+            "epochs": named["epochs"],
+            "steps": steps,
+            "verbose": verbose,
+            "metrics": names + [f"val_{name}" for name in names],
+        }
+        skip = 0 if saved is None else done * steps + saved["batch"]
+        with (
+            streaming(
+                generator, steps, self._batch_maker("fit_generator", class_weight), makers, "fit_generator",
+                order=order, skip=skip,
+            ) as source,
+            self._validation_source(validation_data, named["validation_steps"], makers, done) as (held_out, arrays),
+        ):  # fmt: skip
+            return Fitting(self, source, held_out, run, callbacks, params, arrays)(initial_epoch, saved)
+
+    @contextlib.contextmanager
+    def _validation_source(self, data, steps, workers, epochs_done):
+        """The source of validation batches, and the arrays if it is some; (None, None) without validation data."""
+        if data is None or (isinstance(data, (list, tuple)) and not data):
+            yield None, None
+        elif is_generator(data):
+            steps = number_of_steps(data, steps, "validation_steps", "fit_generator")
+            maker = self._batch_maker("fit_generator, validation_data")
+            skip = epochs_done * steps
+            with streaming(data, steps, maker, workers, "fit_generator, validation_data", skip=skip) as source:
+                yield source, None
+        else:
+            _, arrays = self._validation(None, 0.0, data)
+            size = self.inputs[0].shape[0] or 32
+            yield feeding.Arrays(arrays, size, None, RESIDENT_BYTES), arrays
+
+    def _check_compiled(self, source):
+        """A model that waits for the shape of its data is built from the first batch of a Sequence."""
+        if not self.built and isinstance(source, Sequence):
+            self._ensure_built(pair_of(source[0], "fit_generator")[0])
+        self._compiled()
+
+    def _batch_maker(self, name, class_weight=None):
+        """The function from what a generator gives to (inputs, targets, weights)."""
+
+        def standardize(made):
+            x, y, sample_weight = pair_of(made, name)
+            return self._standardize(x, y, sample_weight, class_weight)
+
+        return standardize
+
+    @in_precision
+    def evaluate_generator(
+        self, generator, steps=None, max_queue_size=10, workers=1, use_multiprocessing=False, verbose=0, **kwargs
+    ):
+        """The loss, or [loss, metrics...], over `steps` batches; see `fit_generator` for the arguments."""
+        named = renamed(
+            kwargs, "evaluate_generator", generator, steps=steps, max_queue_size=max_queue_size, workers=workers,
+            use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+        makers = Workers(named["workers"], named["max_queue_size"], named["use_multiprocessing"])
+        steps = number_of_steps(generator, named["steps"], "steps", "evaluate_generator")
+        self._check_compiled(generator)
+        progress = cbks.Progbar(steps) if verbose == 1 else None
+        told = None if progress is None else lambda seen, done, report: progress.update(done)
+        maker = self._batch_maker("evaluate_generator")
+        with streaming(generator, steps, maker, makers, "evaluate_generator") as source:
+            return self._evaluate(source, told)
+
+    @in_precision
+    def predict_generator(
+        self, generator, steps=None, max_queue_size=10, workers=1, use_multiprocessing=False, verbose=0, **kwargs
+    ):
+        """The outputs for `steps` batches, joined: a numpy array, or a list of them.
+
+        Arguments:
+            generator: gives x, or a tuple that begins with it.
+            steps: how many batches; all of them for a Sequence, unless given.
+            max_queue_size, workers, use_multiprocessing: see `fit_generator`.
+            verbose: 1 shows progress.
+        """
+        named = renamed(
+            kwargs, "predict_generator", generator, steps=steps, max_queue_size=max_queue_size, workers=workers,
+            use_multiprocessing=use_multiprocessing,
+        )  # fmt: skip
+        makers = Workers(named["workers"], named["max_queue_size"], named["use_multiprocessing"])
+        steps = number_of_steps(generator, named["steps"], "steps", "predict_generator")
+        progress = cbks.Progbar(steps) if verbose == 1 else None
+        results: list = []
+        standardize = lambda made: self._standardize_inputs(inputs_of(made, "predict_generator"))  # noqa: E731
+        with streaming(generator, steps, standardize, makers, "predict_generator") as source:
+            for done, inputs in enumerate(source.batches(0), 1):
+                outputs = self.predict_on_batch(inputs)
+                results.append(outputs if isinstance(outputs, list) else [outputs])
+                if progress:
+                    progress.update(done)
+        return unpack([np.concatenate(parts) for parts in zip(*results, strict=True)])
+
+
+class Workers:
+    """Who computes batches ahead of time.
+
+    Arguments:
+        workers: how many; 0 for nobody: the training loop computes each batch when it needs it.
+        max_queue_size: how many batches may wait.
+        use_multiprocessing: whether they are processes; else they are threads.
+    """
+
+    def __init__(self, workers, max_queue_size, use_multiprocessing):
+        self.workers, self.max_queue_size, self.use_multiprocessing = workers, max_queue_size, use_multiprocessing
+
+    @contextlib.contextmanager
+    def batches(self, source, order=None, skip=0):
+        """The batches of `source`, without end for a Sequence; `order(epoch)` are the numbers of a Sequence's batches,
+        and the first `skip` ones are left out. The workers end with the block."""
+        if not isinstance(source, Sequence):
+            source = iter(source)
+            for _ in range(skip):
+                next(source, None)
+            enqueuer = GeneratorEnqueuer(source, self.use_multiprocessing) if self.workers else None
+        else:
+            epoch, position = divmod(skip, max(len(source), 1))
+            for _ in range(epoch):  # for Sequences that change their data after each epoch
+                source.on_epoch_end()
+            if self.workers:
+                enqueuer = OrderedEnqueuer(
+                    source, self.use_multiprocessing, order=order, epoch=epoch, position=position
+                )
+            else:
+                enqueuer, source = None, _in_turn(source, order, epoch, position)
+        if enqueuer is None:
+            yield source
+            return
+        with enqueuer:
+            enqueuer.start(self.workers, self.max_queue_size)
+            yield enqueuer.get()
+
+
+def _in_turn(sequence, order, first, position):
+    """The batches of a Sequence, each computed when it is asked for."""
+    for epoch in itertools.count(first):
+        numbers = range(len(sequence)) if order is None else order(epoch)
+        for number in numbers[position if epoch == first else 0 :]:
+            yield sequence[int(number)]
+        sequence.on_epoch_end()
+
+
+def is_generator(source) -> bool:
+    """Whether `source` gives batches, not arrays."""
+    return isinstance(source, Sequence) or hasattr(source, "__next__")
+
+
+def number_of_steps(source, steps, argument, name):
+    """How many batches make an epoch: `steps`, or all of a Sequence.
+
+    Raises:
+        ValueError: if they are not given for a generator, naming the method and the argument.
+    """
+    if steps is not None:
+        return int(steps)
+    if isinstance(source, Sequence):
+        return len(source)
+    raise ValueError(
+        f"{name}: `{argument}=None` is only valid for a generator based on the `jkeras.utils.Sequence` class. Please "
+        f"specify `{argument}` or use the `jkeras.utils.Sequence` class."
+    )
+
+
+@contextlib.contextmanager
+def streaming(source, steps, standardize, workers, name, **options):
+    """`source`, a generator or a Sequence, as a `Stream` of epochs of `steps` batches."""
+    if not is_generator(source):
+        if not hasattr(source, "__iter__"):
+            raise TypeError(f"{name}: a generator or a Sequence is needed; got {type(source).__name__}.")
+        source = iter(source)
+    with workers.batches(source, **options) as made:
+        yield feeding.Stream(made, steps, standardize, name)
+
+
+def pair_of(made, name):
+    """(x, y, sample_weight or None), from what a generator gave.
+
+    Raises:
+        ValueError: if it is not a tuple of two or three.
+    """
+    if isinstance(made, (tuple, list)) and len(made) in (2, 3):
+        return (*made, None) if len(made) == 2 else tuple(made)
+    raise ValueError(
+        f"{name}: Output of generator should be a tuple `(x, y, sample_weight)` or `(x, y)`. Found: {_shown(made)}"
+    )
+
+
+def inputs_of(made, name):
+    """x, from what a generator gave: x itself, or a tuple with targets and weights, as for training.
+
+    Raises:
+        ValueError: if it is a tuple of another length.
+    """
+    if not isinstance(made, tuple):
+        return made
+    if len(made) not in (1, 2, 3):
+        raise ValueError(
+            f"{name}: Output of generator should be a tuple `(x, y, sample_weight)` or `(x, y)`. Found: {_shown(made)}"
+        )
+    return made[0]
+
+
+def _shown(made) -> str:
+    text = repr(made)
+    return f"{type(made).__name__} {text if len(text) < 200 else text[:200] + '...'}"
+
+
+def renamed(kwargs, name, generator, **arguments) -> dict:
+    """`arguments` with those that were given under their names of Keras 1.
+
+    Raises:
+        TypeError: for any other argument in `kwargs`.
+    """
+    for old, value in kwargs.items():
+        new = _RENAMED.get(old)
+        if new not in arguments:
+            raise TypeError(f"{name}() got an unexpected keyword argument {old!r}.")
+        if old == "samples_per_epoch" and hasattr(generator, "batch_size"):
+            value = value // generator.batch_size
+        warnings.warn(
+            f"The argument `{old}` of `{name}` is Keras 1's. Use `{new}={value!r}`; steps are batches, not examples.",
+            stacklevel=4,
+        )
+        arguments[new] = value
+    return arguments

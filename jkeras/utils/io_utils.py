@@ -1,0 +1,140 @@
+"""Arrays in HDF5 files, read as they are needed, and a question before a file is overwritten."""
+
+import math
+import operator
+import weakref
+from typing import Any
+
+import numpy as np
+
+__all__ = ["HDF5Matrix", "ask_to_proceed_with_overwrite"]
+
+
+class HDF5Matrix:
+    """Rows `start` to `end` of a dataset in an HDF5 file, in place of an array: rows are read when asked for.
+
+    Where rows are asked for by number, any order will do, and a row may come twice. A slice beyond the end is an error,
+    as in Keras, where numpy would cut it off. It can be pickled: a copy opens the file again.
+
+    Arguments:
+        datapath: path of the file.
+        dataset: name of the dataset in it.
+        start: first row.
+        end: the row after the last one; None is the end of the dataset.
+        normalizer: a function applied to whatever is read, (rows, ...) to (rows, ...).
+
+    Raises:
+        ValueError: if `start` and `end` are not rows of the dataset.
+
+    Example:
+        >>> import h5py, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "data.h5")
+        >>> with h5py.File(path, "w") as file:
+        ...     file["x"] = np.arange(6).reshape(3, 2)
+        >>> matrix = HDF5Matrix(path, "x", start=1)
+        >>> matrix.shape
+        (2, 2)
+        >>> matrix[[1, 0]]
+        array([[4, 5],
+               [2, 3]])
+    """
+
+    # Files that some matrix uses now, by path: matrices of one file share it, and the last one closes it.
+    refs = weakref.WeakValueDictionary()
+
+    def __init__(self, datapath, dataset: str, start: int = 0, end: int | None = None, normalizer=None):
+        self._arguments = (datapath, dataset, start, end, normalizer)
+        self._file = _open(self.refs, datapath)
+        self.data: Any = self._file[dataset]
+        self.start = start
+        self.end = len(self.data) if end is None else end
+        if not 0 <= self.start <= self.end <= len(self.data):
+            raise ValueError(
+                f"HDF5Matrix: start={start} and end={end} must be rows, in this order, of the dataset {dataset!r}, "
+                f"which has {len(self.data)}."
+            )
+        self.normalizer = normalizer
+        first = self._normalized(self.data[0:1])
+        self._row_shape, self._dtype = first.shape[1:], first.dtype
+
+    def __reduce__(self):
+        return type(self), self._arguments
+
+    def __len__(self):
+        return self.end - self.start
+
+    def __getitem__(self, key):
+        if isinstance(key, slice):
+            return self._normalized(self.data[self._rows_of_slice(key)])
+        if isinstance(key, (int, np.integer)):
+            return self._normalized(self.data[int(self._checked(np.array([key]))[0])])
+        rows = np.asarray(key if isinstance(key, np.ndarray) else [operator.index(row) for row in key])
+        if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
+            raise TypeError(f"HDF5Matrix: rows are chosen by a slice, a number or a list of numbers; got {key!r}.")
+        if not rows.size:
+            return self._normalized(self.data[0:0])
+        # HDF5 reads rows in rising order only, and each once.
+        rising, places = np.unique(self._checked(rows), return_inverse=True)
+        return self._normalized(self.data[rising][places])
+
+    def _rows_of_slice(self, key):
+        if key.stop is not None and key.stop > len(self):
+            raise IndexError(f"HDF5Matrix: {key} ends beyond its {len(self)} rows.")
+        first, stop, step = key.indices(len(self))
+        if step < 1:
+            raise ValueError(f"HDF5Matrix: {key} goes backwards; HDF5 reads forwards only.")
+        return slice(self.start + first, self.start + max(first, stop), step)
+
+    def _checked(self, rows):
+        """Rows of the dataset for rows of this matrix."""
+        rows = np.where(rows < 0, rows + len(self), rows)
+        if rows.min() < 0 or rows.max() >= len(self):
+            raise IndexError(f"HDF5Matrix: there are {len(self)} rows; asked for {rows.min()} to {rows.max()}.")
+        return rows + self.start
+
+    def _normalized(self, rows):
+        return rows if self.normalizer is None else self.normalizer(rows)
+
+    @property
+    def shape(self) -> tuple:
+        """Rows, and the shape of one."""
+        return (len(self), *self._row_shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the numbers, after the normalizer."""
+        return self._dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return math.prod(self.shape)
+
+
+def _open(files, path):
+    """The file at `path`, opened for reading; the one in `files` where it is open still."""
+    import h5py
+
+    file = files.get(path)
+    if not file:  # a file that was closed is false
+        file = files[path] = h5py.File(path, "r")
+    return file
+
+
+def ask_to_proceed_with_overwrite(filepath) -> bool:
+    """Ask on the terminal whether the file at `filepath` may be overwritten.
+
+    Returns:
+        Whether the answer was "y"; it asks until it is "y" or "n".
+    """
+    answer = input(f"{filepath} exists. Overwrite it? [y/n] ").strip().lower()
+    while answer not in ("y", "n"):
+        answer = input('Please answer "y" to overwrite it, or "n" to keep it: ').strip().lower()
+    if answer == "y":
+        print("With overwrite=True this question is not asked.")
+    return answer == "y"
