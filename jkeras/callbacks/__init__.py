@@ -10,6 +10,7 @@ from jkeras.callbacks.control import (
     TerminateOnNaN,
 )
 from jkeras.callbacks.log import BaseLogger, CSVLogger, History, RemoteMonitor
+from jkeras.callbacks.post_mortem import NaNPostMortem
 from jkeras.callbacks.progress import ProgbarLogger
 from jkeras.callbacks.tensorboard import TensorBoard
 from jkeras.utils.generic_utils import Progbar
@@ -25,6 +26,7 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "NaNPostMortem",
     "Progbar",
     "ProgbarLogger",
     "ReduceLROnPlateau",

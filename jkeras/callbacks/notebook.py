@@ -4,6 +4,8 @@ import html
 import sys
 import time
 
+from jkeras.utils.generic_utils import _pace, _remaining
+
 __all__ = ["LiveProgress", "in_notebook"]
 
 
@@ -21,7 +23,6 @@ class LiveProgress:
     Arguments:
         epochs: how many epochs there are to be.
         batch_size: examples per step where examples are counted; None where steps are.
-        display: `display(bundle, raw=True, display_id=True)` -> something with `update`; IPython's unless given.
 
     Attributes:
         interval: the least time between two drawings, in seconds.
@@ -32,10 +33,8 @@ class LiveProgress:
     rows = 20
     _seen = 0
 
-    def __init__(self, epochs, batch_size=None, display=None):
-        if display is None:
-            from IPython.display import display
-        self.epochs, self.batch_size, self._display = epochs, batch_size, display
+    def __init__(self, epochs, batch_size=None):
+        self.epochs, self.batch_size = epochs, batch_size
         self._handle = None
         self._drawn = 0.0
         self._finished: list = []  # (epoch's number, name -> value, seconds, steps)
@@ -64,7 +63,9 @@ class LiveProgress:
         """Show how things stand now."""
         bundle = {"text/html": self._html(), "text/plain": self._text()}
         if self._handle is None:
-            self._handle = self._display(bundle, raw=True, display_id=True)
+            from IPython.display import display
+
+            self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
         self._drawn = time.time()
@@ -79,7 +80,7 @@ class LiveProgress:
         if steps:
             parts.append(_pace(passed / steps))
             if self._target:
-                parts.append(f"{passed / self._seen * (self._target - self._seen):.0f}s to go")
+                parts.append(f"ETA: {_remaining(passed / self._seen * (self._target - self._seen))}")
         return parts + [f"{name}: {_number(value)}" for name, value in self._values.items()]
 
     def _table(self) -> list:
@@ -115,10 +116,3 @@ class LiveProgress:
 def _number(value) -> str:
     """As in the progress bar of a terminal."""
     return f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
-
-
-def _pace(seconds) -> str:
-    for unit, size in (("s", 1), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.1f}{unit}/step"
-    return f"{seconds * 1e6:.0f}us/step"

@@ -8,6 +8,8 @@ import numpy as np
 from jkeras import callbacks as cbks
 from jkeras import config
 from jkeras.callbacks.backup import BackupAndRestore
+from jkeras.callbacks.post_mortem import NaNPostMortem
+from jkeras.engine.post_mortem import Watch
 from jkeras.train.loop import Pauses
 
 __all__ = ["Fitting", "backup_among", "in_precision", "run_over", "unpack"]
@@ -57,6 +59,8 @@ class Fitting:
         self.model, self.source, self.held_out, self.run = model, source, held_out, run
         self.verbose, self.epochs = params["verbose"], params["epochs"]
         self.backup = backup_among(callbacks)
+        asked = [callback for callback in callbacks or () if isinstance(callback, NaNPostMortem)]
+        self.watch = Watch(model, asked[0].directory) if asked else None
         model.history = cbks.History()
         model.history.key = run
         own = []
@@ -125,7 +129,8 @@ class Fitting:
     def _train(self, train_state, epoch, start):
         """The TrainState after the epoch, and whether a callback broke it off."""
         source, hooks = self.source, self.hooks
-        options = {"start": start, "hooks": hooks, "on_progress": None if hooks else self._progress}
+        options = {"start": start, "hooks": hooks, "watch": self.watch}
+        options["on_progress"] = None if hooks else self._progress
         if self.backup is not None and self.backup.every != "epoch":
             before = (epoch - self._first) * source.steps
             options["pauses"] = Pauses(self.backup.every, before, lambda number, now: self._save(now, epoch, number))

@@ -14,6 +14,7 @@ from jkeras import callbacks as cbks
 from jkeras import optimizers, random
 from jkeras.data import arrays, feeding
 from jkeras.engine.fitting import Fitting, backup_among, in_precision, run_over, unpack
+from jkeras.engine.post_mortem import reproduce
 from jkeras.engine.surroundings import PLACE, Surroundings
 from jkeras.engine.training_generator import OnGenerators
 from jkeras.engine.training_utils import resolve_compile
@@ -399,6 +400,12 @@ class Trainable(OnGenerators, Network):
         """After an interruption: the variables hold what the last finished dispatch left."""
         kind, carry = self._runner.latest or ("train", train_state)
         self._publish(train_state.replace(state=carry[0]) if kind == "test" else carry)
+
+    @in_precision
+    def _reproduce_step(self, path):
+        """See `callbacks.NaNPostMortem.reproduce`."""
+        self._compiled()
+        return reproduce(self, path)
 
     def reset_metrics(self):
         """Start stateful metric objects anew."""

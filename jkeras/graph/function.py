@@ -5,6 +5,8 @@ symbols of derivatives. Models, `K.function` and added losses are all made of th
 """
 
 import collections
+import contextlib
+import contextvars
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,16 @@ import numpy as np
 from jkeras import config, random
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, map_symbols, symbols_in, unique_name
 
-__all__ = ["Execution", "Function", "gradients", "gradients_or_none", "layers_of", "nodes_between", "variables_of"]
+__all__ = [
+    "Execution",
+    "Function",
+    "gradients",
+    "gradients_or_none",
+    "layers_of",
+    "nodes_between",
+    "observed",
+    "variables_of",
+]
 
 
 def nodes_between(inputs, outputs) -> list:
@@ -121,9 +132,30 @@ class Execution:
     def run(self, nodes):
         """Evaluate `nodes` in order; returns self."""
         for node in nodes:
-            if not all(symbol in self.values for symbol in node.outputs):
-                node.evaluate(self)
+            self.step(node)
         return self
+
+    def step(self, node):
+        """Evaluate `node` unless its outputs are known."""
+        if not all(symbol in self.values for symbol in node.outputs):
+            observer = _observer.get()
+            if observer is None:
+                node.evaluate(self)
+            else:
+                observer(node, self)
+
+
+_observer: contextvars.ContextVar = contextvars.ContextVar("observer", default=None)
+
+
+@contextlib.contextmanager
+def observed(observer):
+    """Inside, `observer(node, execution)` is called wherever a node is to be evaluated; it calls `node.evaluate`."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
 
 
 class GradientNode(Node):

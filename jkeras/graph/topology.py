@@ -254,10 +254,9 @@ class Network(Layer):
         }
         execution = Execution(values, weights, key=key, training=training, positions=self._positions)
         for node in self._calls:
-            if not all(symbol in execution.values for symbol in node.outputs):
-                node.evaluate(execution)
-                if self._aliases:
-                    self._share_state(execution, node.layer)
+            execution.step(node)
+            if self._aliases and node.layer in execution.state:
+                self._share_state(execution, node.layer)
         new_state = dict(state)
         for layer, part in execution.state.items():
             if part:

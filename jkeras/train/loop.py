@@ -6,6 +6,7 @@ Anything else is fed batch by batch.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -137,7 +138,9 @@ class Runner:
             self._loops[kind] = kind == "test" or not _slow_in_a_loop(self._step[kind], carry, fixed, example)
         return self._loops[kind]
 
-    def epoch(self, kind, carry, fixed, data, order, size, *, start=0, hooks=None, on_progress=None, pauses=None):
+    def epoch(
+        self, kind, carry, fixed, data, order, size, *, start=0, hooks=None, on_progress=None, pauses=None, watch=None
+    ):
         """Run `kind` ('train' or 'test') over the rows of resident `data` in the given order, `size` at a time.
 
         Arguments:
@@ -147,6 +150,8 @@ class Runner:
                 hooks every step is a dispatch of its own.
             on_progress: `on_progress(examples seen, steps done, running means)`, called now and then.
             pauses: see `Pauses`.
+            watch: `before(carry)` is called before each dispatch, and `after(carry, batches)`, with a list of functions
+                that give the batches of it, after it.
 
         Returns:
             The next carry. The loop ends early where `hooks.stop` is true.
@@ -174,8 +179,12 @@ class Runner:
                 steps = steps if pauses is None else min(steps, pauses.room(number))
                 if hooks is not None:
                     carry = hooks.begin(number, rows.shape[1], carry)
+                if watch is not None:
+                    watch.before(carry)
                 arguments = (near_fixed, near_data, placed, np.int32(begin), np.int32(steps))
                 carry, logs, report = program(carry, *arguments)
+                if watch is not None:
+                    watch.after(carry, [functools.partial(_rows, data, chosen) for chosen in rows[begin:][:steps]])
                 begin, number = begin + steps, number + steps
                 carry, stop = self._after(kind, carry, logs, number, rows.shape[1], hooks, pauses)
                 if stop:
@@ -186,14 +195,18 @@ class Runner:
         progress.finish()
         return carry
 
-    def stream(self, kind, carry, fixed, batches, *, start=0, hooks=None, on_progress=None, pauses=None):
+    def stream(self, kind, carry, fixed, batches, *, start=0, hooks=None, on_progress=None, pauses=None, watch=None):
         """Run `kind` on `batches`, one after the other as they come; otherwise as `epoch`."""
         progress = _Progress(on_progress, 0, start)
         for number, data in enumerate(batches, start):
             size = batch_size(data)
             if hooks is not None:
                 carry = hooks.begin(number, size, carry)
+            if watch is not None:
+                watch.before(carry)
             carry, logs, report = self.batch(kind, carry, fixed, data)
+            if watch is not None:
+                watch.after(carry, [lambda: data])  # noqa: B023 (called at once)
             carry, stop = self._after(kind, carry, logs, number + 1, size, hooks, pauses)
             if stop:
                 return carry
@@ -235,6 +248,11 @@ class Runner:
 
         outputs = self._program("predict", count, make)(params, state, parallel.cut(inputs, count), key, number)
         return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs], state
+
+
+def _rows(data, rows):
+    """The examples of `data` at `rows`."""
+    return jax.tree.map(lambda array: array[rows], data)
 
 
 def _examples(data, size):

@@ -81,12 +81,14 @@ class Steps:
             "latest": {name: zeros[name] for name in running},
         }
 
-    def _evaluate(self, params, state, data, key, training):
+    def evaluate(self, params, state, data, key, training, objective=None):
+        """The total loss of a batch, and (next state, logs); `objective` may stand in for the own one."""
+        objective = objective or self.objective
         inputs, targets, weights = data
         with self.surroundings(params, state, key, training) as around:
             call = self.model.run(params, state, inputs, key=key, training=training)
             around.ran(call)
-            total, logs = self.objective(as_list(call.outputs), as_list(call.mask), targets, weights)
+            total, logs = objective(as_list(call.outputs), as_list(call.mask), targets, weights)
             for scalar in (*call.losses, *self.model.regularization(params)):
                 total = total + jnp.mean(jnp.asarray(scalar))
             state = around.next_state(call.state)
@@ -99,7 +101,7 @@ class Steps:
 
         def loss(params):
             params = merge(params, train_state.frozen)
-            return self._evaluate(params, train_state.state, data, key, True)
+            return self.evaluate(params, train_state.state, data, key, True)
 
         gradients, (state, logs) = jax.grad(loss, has_aux=True)(train_state.params)
         kept, _ = split(train_state.state, self.keeps_state)
@@ -124,7 +126,7 @@ class Steps:
         size = batch_size(data)
         # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
         key = key.step(metrics["count"].astype(jnp.int32)).at(batch.first_place(size))
-        _, (after, logs) = self._evaluate(params, state, data, key, False)
+        _, (after, logs) = self.evaluate(params, state, data, key, False)
         logs, state = batch.means((logs, self._moved_on(state, after)))
         return (state, _added(metrics, logs, size)), logs
 

@@ -1,0 +1,308 @@
+"""Where a NaN or an infinity began: one training step, looked at layer by layer, forward and backward."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras import batch
+from jkeras.graph.function import observed
+from jkeras.serialize import checkpoint
+from jkeras.train import parallel
+from jkeras.train.state import merge
+from jkeras.train.step import as_list, batch_size
+
+__all__ = ["Watch", "diagnose", "reproduce"]
+
+
+@jax.jit
+def _finite(tree):
+    """Whether all floating-point numbers in `tree` are finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    return jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def _is_fine(tree) -> bool:
+    return bool(_finite(tree))
+
+
+def _result(train_state):
+    """What must be finite after a step: metrics may have their reasons not to be."""
+    return train_state.params, train_state.state, train_state.metrics["sums"]["loss"]
+
+
+class Watch:
+    """Looks after each dispatch whether its result is finite; see `callbacks.NaNPostMortem`.
+
+    Arguments:
+        model: the model that trains; directory: where to write a bad step.
+    """
+
+    def __init__(self, model, directory):
+        self.model, self.directory = model, directory
+        self._before = None
+
+    def before(self, train_state):
+        """Keep a copy of the state, whose memory the dispatch takes over."""
+        self._before = jax.tree.map(jnp.copy, parallel.one_copy(train_state))
+
+    def after(self, train_state, batches):
+        """Look at the result of a dispatch over `batches`, a list of functions that give one each.
+
+        Raises:
+            FloatingPointError: if it is not finite, naming where that began.
+        """
+        if _is_fine(_result(train_state)):
+            return
+        now = self._before
+        step = jax.jit(self.model._steps.train)
+        for made in batches:
+            data = made()
+            after, _ = step(now, data)
+            if not _is_fine(_result(after)):
+                break
+            now = after
+        self.model._runner.latest = ("train", now)
+        found = diagnose(self.model, now, data)
+        path = os.path.join(self.directory, f"step_{int(now.step)}.npz")
+        os.makedirs(self.directory, exist_ok=True)
+        leaves = jax.device_get(jax.tree.leaves(now))
+        checkpoint.write(path, {"finding": found, "leaves": leaves, "data": jax.tree.map(np.asarray, list(data))})
+        raise FloatingPointError(f"Step {int(now.step)}: {found['message']} What reproduces it is in {path}.")
+
+
+def reproduce(model, path) -> dict:
+    """Repeat the step in a file that `Watch` wrote; `model` takes over the state from before it.
+
+    Raises:
+        ValueError: if the file is of another model, or damaged.
+    """
+    saved = checkpoint.read(path)
+    data = tuple(saved["data"])
+    leaves, treedef = jax.tree.flatten(model._ready("train", model._one_batch_key(), lambda: (data, None)))
+    shapes = [[np.shape(leaf) for leaf in part] for part in (leaves, saved["leaves"])]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{path} is of another model: it has arrays of the shapes {shapes[1]}, this one {shapes[0]}.")
+    train_state = treedef.unflatten([jnp.asarray(leaf) for leaf in saved["leaves"]])
+    model._publish(train_state)
+    return diagnose(model, train_state, data)
+
+
+# ----------------------------------------------------------------------------------------------------- one step
+
+
+def diagnose(model, train_state, data) -> dict:
+    """Where the first number that is not finite came from in a training step on `data`.
+
+    Returns:
+        A dict of 'where', 'name' and 'message'; see `callbacks.NaNPostMortem.reproduce`.
+    """
+    steps = model._steps
+    params = merge(train_state.params, train_state.frozen)
+    for check in (_in_data, _in_weights):
+        found = check(model, params, train_state.state, data)
+        if found:
+            return found
+    key = train_state.key.step(train_state.step).at(batch.first_place(batch_size(data)))
+    forward = _Forward()
+    with observed(forward):
+        _, (state, _) = steps.evaluate(params, train_state.state, data, key, True)
+    found = forward.found or _in_losses(model, params, train_state.state, data, key)
+    if found:
+        return found
+    gradients, found = _backward(steps, forward, train_state, data, key)
+    return (
+        found or _in_update(model, train_state, gradients) or _finding("step", "", "the step as it was compiled only")
+    )
+
+
+def _finding(where, name, what):
+    return {"where": where, "name": name, "message": f"NaN or infinity in {what}."}
+
+
+def _in_data(model, params, state, data):
+    inputs, targets, weights = data
+    named = [("input", name, array) for name, array in zip(model.input_names, inputs, strict=True)]
+    outputs = [model.output_names[place] for place in model._spec.targets]
+    named += [("target", name, array) for name, array in zip(outputs, targets, strict=True)]
+    named += [("sample weight", name, array) for name, array in zip(outputs, weights, strict=True) if array is not None]
+    for kind, name, array in named:
+        if not _is_fine(array):
+            return _finding("input", name, f"the {kind} {name!r} of the batch")
+    return None
+
+
+def _in_weights(model, params, state, data):
+    for variables, values in zip(model.variables(), (params, state), strict=True):
+        values = {name: values[name] for name in variables}
+        for variable, value in zip(jax.tree.leaves(variables), jax.tree.leaves(values), strict=True):
+            if not _is_fine(value):
+                return _finding("weights", variable.name, f"the weight {variable.name!r}, before the step")
+    return None
+
+
+class _Observer:
+    """Follows the calls of layers, also inside models that are layers."""
+
+    def __init__(self):
+        self.path: list = []
+        self.count = 0
+
+    def __call__(self, node, execution):
+        place, self.count = self.count, self.count + 1
+        layer = getattr(node, "layer", None)
+        self.path.append(getattr(layer or getattr(node, "function", None), "name", type(node).__name__))
+        try:
+            self.visit(place, node, execution)
+        finally:
+            self.path.pop()
+
+    @property
+    def name(self):
+        """The layer's name, after those of the models it is in."""
+        return "/".join(self.path)
+
+
+class _Forward(_Observer):
+    """Notes the calls, and the first one whose outputs, state or losses are not finite.
+
+    Attributes:
+        calls: place -> (name, inner calls or not), of calls whose values were at hand (not in loops or maps).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.found = None
+        self.calls: dict = {}
+
+    def visit(self, place, node, execution):
+        losses = len(execution.losses)
+        inside = self.count
+        node.evaluate(execution)
+        values = [execution.values[symbol] for symbol in node.outputs]
+        if any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(values)):
+            return
+        self.calls[place] = (self.name, any(number in self.calls for number in range(inside, self.count)))
+        for what, made in (
+            ("the output", values),
+            ("the next state", execution.state.get(node.layer, {}) if node.layer else {}),
+            ("the added losses", execution.losses[losses:]),
+        ):
+            if self.found is None and not _is_fine(made):
+                self.found = _finding("forward", self.name, f"{what} of the layer {self.name!r}")
+
+
+def _in_losses(model, params, state, data, key):
+    """The loss or penalty that is not finite though the outputs are."""
+    steps = model._steps
+    inputs, targets, weights = data
+    with steps.surroundings(params, state, key, True) as around:
+        call = steps.model.run(params, state, inputs, key=key, training=True)
+        around.ran(call)
+        outputs = zip(steps.objective.outputs, as_list(call.outputs), as_list(call.mask), strict=True)
+        with_loss = [each for each in outputs if each[0].loss]
+        for (output, prediction, mask), target, weight in zip(with_loss, targets, weights, strict=True):
+            total = type(steps.objective)([output])([prediction], [mask], [target], [weight])[0]
+            if not _is_fine(total):
+                name = getattr(output.loss, "__name__", type(output.loss).__name__)
+                return _finding("loss", name, f"the loss {name!r} of the output {output.name!r}")
+        for layer in model.layers:
+            if not _is_fine(layer.regularization(params.get(layer.name, {}))):
+                return _finding("loss", layer.name, f"the weight penalties of the layer {layer.name!r}")
+        if not _is_fine(call.losses):
+            return _finding("loss", "add_loss", "a loss that was added by add_loss")
+    return None
+
+
+class _Backward(_Observer):
+    """Adds to every floating-point input of every noted call a zero, whose gradient is what the call sends back.
+
+    Arguments:
+        calls: see `_Forward`.
+        zeros: place -> list of arrays, or None to only note the shapes.
+    """
+
+    def __init__(self, calls, zeros=None):
+        super().__init__()
+        self.calls, self.zeros, self.shapes = calls, zeros, {}
+
+    def visit(self, place, node, execution):
+        if place not in self.calls:
+            node.evaluate(execution)
+            return
+        inputs = [symbol for symbol in dict.fromkeys(node.inputs) if symbol in execution.values]
+        inputs = [s for s in inputs if jnp.issubdtype(jnp.result_type(execution.values[s]), jnp.floating)]
+        kept = {symbol: jnp.asarray(execution.values[symbol]) for symbol in inputs}
+        self.shapes[place] = [jax.ShapeDtypeStruct(value.shape, value.dtype) for value in kept.values()]
+        if self.zeros is not None:
+            for symbol, zero in zip(inputs, self.zeros[place], strict=True):
+                execution.values[symbol] = kept[symbol] + zero
+        node.evaluate(execution)
+        execution.values.update(kept)
+
+
+def _backward(steps, forward, train_state, data, key):
+    """The gradients, and the call or loss whose backward pass made the first number that is not finite."""
+
+    def total(params, zeros, after):
+        observer = _Backward(forward.calls, zeros)
+        with observed(observer):
+            result = _with_zeros_behind(steps, merge(params, train_state.frozen), train_state.state, data, key, after)
+        shapes.update(observer.shapes)
+        return result
+
+    shapes: dict = {}
+    after = _no_zeros(steps, merge(train_state.params, train_state.frozen), train_state.state, data, key)
+    jax.eval_shape(lambda params: total(params, None, after), train_state.params)
+    zeros = {place: [jnp.zeros(s.shape, s.dtype) for s in found] for place, found in shapes.items()}
+    gradients, sent, arrived = jax.grad(total, argnums=(0, 1, 2))(train_state.params, zeros, after)
+    if not _is_fine(arrived):
+        names = [getattr(o.loss, "__name__", "loss") for o in steps.objective.outputs if o.loss]
+        bad = [name for name, part in zip(names, arrived, strict=False) if not _is_fine(part)]
+        name = bad[0] if bad else "loss"
+        return gradients, _finding("backward", name, f"the gradient of the loss {name!r}")
+    for place in sorted(shapes, reverse=True):
+        name, has_inner = forward.calls[place]
+        if has_inner:
+            continue  # a model that is a layer: its own layers tell
+        own = gradients
+        for part in name.split("/"):
+            own = own.get(part, {}) if isinstance(own, dict) else {}
+        if not _is_fine((sent[place], own)):
+            return gradients, _finding("backward", name, f"the gradient of the layer {name!r} (its output is finite)")
+    return gradients, None
+
+
+def _no_zeros(steps, params, state, data, key):
+    """A zero for each output that has a loss."""
+    call = jax.eval_shape(lambda: as_list(steps.model.run(params, state, data[0], key=key, training=True).outputs))
+    return [jnp.zeros(s.shape, s.dtype) for s, o in zip(call, steps.objective.outputs, strict=True) if o.loss]
+
+
+def _with_zeros_behind(steps, params, state, data, key, after):
+    """The total loss, a zero being added to each output on its way into its loss."""
+    zeros = iter(after)
+
+    def shifted(predictions, *others):
+        moved = [p + next(zeros) if o.loss else p for p, o in zip(predictions, objective.outputs, strict=True)]
+        return objective(moved, *others)
+
+    objective = steps.objective
+    return steps.evaluate(params, state, data, key, True, shifted)[0]
+
+
+def _in_update(model, train_state, gradients):
+    """The weight whose update or constraint is not finite though its gradient is."""
+    optimizer = model.optimizer
+    for variable, gradient in zip(jax.tree.leaves(model._variables["params"]), jax.tree.leaves(gradients), strict=True):
+        if not _is_fine(gradient):
+            return _finding("backward", variable.name, f"the gradient of the weight {variable.name!r}")
+    updates, _ = optimizer.update(gradients, train_state.opt_state, train_state.params)
+    moved = jax.tree.map(lambda param, update: param + update, train_state.params, updates)
+    name = type(optimizer).__name__
+    for what, tree in (("the update", moved), ("the constraint", model.constrain(moved))):
+        for variable, value in zip(jax.tree.leaves(model._variables["params"]), jax.tree.leaves(tree), strict=True):
+            if not _is_fine(value):
+                return _finding("optimizer", name, f"{what} of the weight {variable.name!r} by {name}")
+    return None
