@@ -207,6 +207,19 @@ class Sequential(Model):
         self.outputs = [last._inbound_nodes[-1].outputs[0]]
         self._reconnect()
 
+    def init(self, key, input_shape=None):
+        """Initial weights and state of all layers: params, state.
+
+        Raises:
+            ValueError: if the model still waits for the shape of its input.
+        """
+        if not self.built:
+            raise ValueError(
+                f"Sequential {self.name} does not know the shape of its input: give its first layer an `input_shape`, or "
+                "call build(input_shape)."
+            )
+        return super().init(key, input_shape)
+
     def build(self, input_shape=None):
         """Build a model whose first layer has no input shape, for inputs of `input_shape` (with the batch axis)."""
         if self.outputs or input_shape is None:

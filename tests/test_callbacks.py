@@ -1,7 +1,11 @@
-"""Callbacks on a model that only notes what is done to it, and the exact text of the progress bar."""
+"""Callbacks, most of them on a model that only notes what is done to it; and small helpers."""
 
+import http.server
+import json
 import sys
+import threading
 import time
+import urllib.parse
 import warnings
 
 import numpy as np
@@ -9,6 +13,8 @@ import pytest
 
 from jkeras import callbacks, utils
 from jkeras.callbacks import CallbackList, EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
+from jkeras.layers import Dense
+from jkeras.models import Sequential
 from jkeras.optimizers import SGD
 from jkeras.utils import generic_utils
 from jkeras.utils.generic_utils import Progbar
@@ -36,14 +42,16 @@ class Model:
         self.saved.append(f"weights {path}")
 
 
-def train(callback, logs=LOGS, model=None):
-    """What fit does around epochs: the model and its history afterwards."""
+def train(callback, logs=LOGS, model=None, start=0, state=None):
+    """What fit does around epochs, from epoch `start` with a saved state: the model and its history afterwards."""
     model, history = model or Model(), callbacks.History()
     several = CallbackList([callback, history])
     several.set_model(model)
     several.set_params({"metrics": ["val_loss", "acc"], "epochs": len(logs), "verbose": 0})
     several.on_train_begin()
-    for epoch, values in enumerate(logs):
+    if state is not None:
+        callback.set_state(state)
+    for epoch, values in enumerate(logs, start):
         several.on_epoch_begin(epoch)
         model.weights = epoch
         several.on_epoch_end(epoch, dict(values))
@@ -215,11 +223,268 @@ def test_csv(tmp_path):
 
 
 def test_csv_lines_are_there_at_once(tmp_path):
-    logger = callbacks.CSVLogger(tmp_path / "log.csv")
+    path = tmp_path / "log.csv"
+    path.write_text("an earlier run")
+    logger = callbacks.CSVLogger(path)
     logger.on_train_begin()
     logger.on_epoch_end(0, {"loss": 1})
-    assert (tmp_path / "log.csv").read_text().splitlines() == ["epoch,loss", "0,1"]
+    assert path.read_text().splitlines() == ["epoch,loss", "0,1"]
     logger.on_train_end()
+    train(logger, [])
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ("epoch,a\r\n0,1\r\n1,2\r\n", "epoch,a\r\n0,1\r\n1,3\r\n2,4\r\n"),  # epoch 1 is done again
+        ("epoch,a\r\n0,1\r\n1", "epoch,a\r\n0,1\r\n1,3\r\n2,4\r\n"),  # killed while it was written
+        ("epoch,a\r\n", "epoch,a\r\n1,3\r\n2,4\r\n"),
+        ("", "epoch,a\r\n1,3\r\n2,4\r\n"),
+        ("kept\r\n", "epoch,a\r\n1,3\r\n2,4\r\n"),
+    ],
+)
+@pytest.mark.parametrize("append", [False, True])
+def test_csv_goes_on_after_a_restart(present, expected, append, tmp_path):
+    path = tmp_path / "log.csv"
+    logger = callbacks.CSVLogger(path)
+    if present == "kept\r\n":  # nothing was written before the restart, and the file was not to be kept
+        state = {"keys": None, "size": 0}
+    else:
+        train(logger, [{"a": 1}])
+        state = logger.get_state()
+        assert state == {"keys": ["a"], "size": path.stat().st_size}
+    path.write_bytes(present.encode())
+    again = callbacks.CSVLogger(path, append=append)
+    missing = state["size"] > len(present)
+    with pytest.warns(UserWarning, match="earlier epochs are missing") if missing else warnings.catch_warnings():
+        train(again, [{"a": 3}, {"a": 4}], start=1, state=state)
+    assert path.read_bytes().decode() == expected
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EarlyStopping(patience=4, restore_best_weights=True),
+        lambda: EarlyStopping(patience=3, baseline=0.35),
+        lambda: ReduceLROnPlateau(patience=2, factor=0.5, cooldown=2),
+        lambda: ModelCheckpoint(PATH, save_best_only=True),
+        lambda: ModelCheckpoint(PATH, period=3),
+        callbacks.History,
+        callbacks.TerminateOnNaN,
+    ],
+)
+def test_what_a_restart_does_not_change(make, cut):
+    whole, first, second = make(), make(), make()
+    expected, _ = train(whole)
+    model, _ = train(first, LOGS[:cut])
+    if not model.stop_training:
+        train(second, LOGS[cut:], model, start=cut, state=first.get_state())
+        assert second.get_state() == whole.get_state()
+    for name in ("stop_training", "weights", "saved"):
+        assert getattr(model, name) == getattr(expected, name)
+    assert float(model.optimizer.lr) == float(expected.optimizer.lr)
+
+
+def test_states_are_copies_of_what_is_named():
+    class Counts(callbacks.Callback):
+        state_names = ("seen",)
+
+        def __init__(self):
+            self.seen, self.other = [1], 2
+
+    first, second = Counts(), Counts()
+    state = first.get_state()
+    first.seen.append(2)
+    assert state == {"seen": [1]}
+    second.set_state(state)
+    second.seen.append(3)
+    assert state == {"seen": [1]}
+    assert callbacks.Callback().get_state() == {}
+    with pytest.raises(ValueError, match=r"EarlyStopping.set_state.*\['seen'\].*'wait'"):
+        EarlyStopping().set_state(state)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Keeps what is posted to it; answers 500 under /broken."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.posts = []
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.posts.append((self.path, self.headers, body))
+        self.send_response(500 if self.path == "/broken" else 200)
+        self.end_headers()
+
+    def log_message(self, format, *args):
+        """Silent."""
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "kind", "read"),
+    [
+        ({}, "/publish/epoch/end/", "application/x-www-form-urlencoded", lambda b: urllib.parse.parse_qs(b)["data"][0]),
+        (
+            {"path": "/mine", "field": "log"},
+            "/mine",
+            "application/x-www-form-urlencoded",
+            lambda body: urllib.parse.parse_qs(body)["log"][0],
+        ),
+        ({"send_as_json": True, "headers": {"X-Run": "7"}}, "/publish/epoch/end/", "application/json", str),
+    ],
+)
+def test_remote_monitor(options, path, kind, read, server):
+    logs = {"loss": np.float32(0.5), "lr": np.array(0.25), "list": np.arange(2), "text": "a&b=c", "n": np.int64(3)}
+    train(callbacks.RemoteMonitor(server.address, **options), [logs])
+    ((posted, headers, body),) = server.posts
+    assert (posted, headers["Content-Type"], headers["X-Run"]) == (path, kind, options.get("headers", {}).get("X-Run"))
+    expected = {"epoch": 0, "loss": 0.5, "lr": 0.25, "list": [0, 1], "text": "a&b=c", "n": 3}
+    assert json.loads(read(body)) == expected
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "nowhere", "http://no such host", None])
+def test_remote_monitor_only_warns(address, server):
+    monitor = callbacks.RemoteMonitor(address or server.address, path="/broken")
+    with pytest.warns(UserWarning, match=f"Could not reach RemoteMonitor root server at {address or server.address}"):
+        _, history = train(monitor, LOGS[:1])
+    assert history.epoch == [0]
+
+
+# --------------------------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(
+    ("logs", "metrics", "expected"),
+    [
+        (LOGS, None, {"loss": [VALUES], "acc": [tuple(1 - value for value in VALUES)]}),
+        (LOGS[:1], "loss", {"loss": [VALUES[:1]]}),
+        ([{"loss": 1, "val_loss": 2, "lr": 3, "text": "x"}] * 2, None, {"loss": [(1, 1), (2, 2)], "lr": [(3, 3)]}),
+        ([{"loss": 1, "val_loss": 2, "lr": 3}] * 2, ["lr"], {"lr": [(3, 3)]}),
+        ([{"loss": 1, "val_loss": 2}, {"loss": 1}], None, {"loss": [(1, 1), (2,)]}),
+    ],
+)
+def test_plot(logs, metrics, expected):
+    pytest.importorskip("matplotlib")
+    _, history = train(callbacks.Callback(), logs)
+    figure = history.plot(metrics)
+    found = {axis.get_ylabel(): [tuple(line.get_ydata()) for line in axis.lines] for axis in figure.axes}
+    assert found == expected
+    for axis in figure.axes:
+        for line in axis.lines:
+            assert list(line.get_xdata()) == list(range(1, len(line.get_ydata()) + 1))
+        assert (axis.get_legend() is not None) == (f"val_{axis.get_ylabel()}" in history.history)
+        assert all(tick == int(tick) for tick in axis.get_xticks())
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_plot_into_axes_that_are_there(monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes = figure.subplots(1, 2)
+    _, history = train(callbacks.Callback())
+    assert history.plot(ax=axes) is history.plot("acc", ax=axes[0]) is figure
+    assert [len(axis.lines) for axis in axes] == [2, 1]
+    with pytest.raises(ValueError, match="2 axes were given for 1 quantities"):
+        history.plot("acc", ax=axes)
+    with pytest.raises(ValueError, match="'accuracy' was not logged; there are val_loss, acc"):
+        history.plot("accuracy")
+    with pytest.raises(ValueError, match="nothing to draw"):
+        callbacks.History().plot()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install jkeras\[plot\]"):
+        history.plot()
+
+
+# ------------------------------------------------------------------------------------ the hooks as Keras 2.2.4 has them
+
+
+class Recorder(callbacks.Callback):
+    """Notes each hook, and what it was told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.calls.append("model")
+
+    def set_params(self, params):
+        super().set_params(params)
+        self.calls.append("params")
+
+    def on_train_begin(self, logs=None):
+        self.calls.append(("train begin", sorted(logs)))
+
+    def on_train_end(self, logs=None):
+        shapes = self.validation_data and [np.shape(array) for array in self.validation_data[:2]]
+        self.calls.append(("train end", sorted(logs), shapes))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(("epoch begin", epoch, sorted(logs)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(("epoch end", epoch, sorted(logs)))
+
+    def on_batch_begin(self, batch, logs=None):
+        self.calls.append(("batch begin", batch, list(logs), logs["batch"], logs["size"]))
+
+    def on_batch_end(self, batch, logs=None):
+        self.calls.append(("batch end", batch, list(logs), logs["batch"], logs["size"]))
+
+
+def batches(*sizes):
+    calls = []
+    for number, size in enumerate(sizes):
+        calls.append(("batch begin", number, ["batch", "size"], number, size))
+        calls.append(("batch end", number, ["batch", "size", *METRICS], number, size))
+    return calls
+
+
+METRICS = ["loss", "mean_absolute_error"]
+HELD_OUT = sorted([*METRICS, *(f"val_{name}" for name in METRICS)])
+
+
+@pytest.mark.parametrize(
+    ("options", "stop_at", "params", "epochs", "shapes"),
+    [
+        ({}, None, {"samples": 5}, [(0, METRICS, (2, 2, 1))], None),
+        ({"epochs": 3, "initial_epoch": 2}, None, {"samples": 5, "epochs": 3}, [(2, METRICS, (2, 2, 1))], None),
+        ({"validation_split": 0.4}, None, {"samples": 3}, [(0, HELD_OUT, (2, 1))], [(2, 2), (2, 1)]),
+        ({"epochs": 3}, 1, {"samples": 5, "epochs": 3}, [(0, METRICS, (2, 2))], None),
+        ({"epochs": 3, "validation_split": 0.2}, 1, {"samples": 4, "epochs": 3}, [(0, METRICS, (2, 2))],
+         [(1, 2), (1, 1)]),
+    ],
+)  # fmt: skip
+def test_hooks(options, stop_at, params, epochs, shapes):
+    model, recorder = Sequential([Dense(1, input_shape=(2,))]), Recorder()
+    model.compile("sgd", "mse", metrics=["mae"])
+    stop = LambdaCallback(on_batch_end=lambda batch, logs: setattr(model, "stop_training", batch == stop_at))
+    x, y = np.ones((5, 2)), np.ones((5, 1))
+    model.fit(x, y, batch_size=2, verbose=0, callbacks=[stop, recorder], **options)
+    expected = ["model", "params", ("train begin", [])]
+    for number, names, sizes in epochs:
+        expected += [("epoch begin", number, []), *batches(*sizes), ("epoch end", number, names)]
+    assert recorder.calls == [*expected, ("train end", [], shapes)]
+    validates = "validation_split" in options
+    defaults = {"batch_size": 2, "epochs": 1, "steps": None, "verbose": 0, "do_validation": validates}
+    names = METRICS + ([f"val_{name}" for name in METRICS] if validates else [])
+    assert recorder.params == {**defaults, "metrics": names, **params}
 
 
 @pytest.mark.parametrize(("loss", "stops"), [(0.5, False), (None, False), (float("nan"), True), (-float("inf"), True)])
@@ -312,128 +577,6 @@ def test_slow_batch_hooks_warn():
         quick.on_batch_end(0, {})
 
 
-# ------------------------------------------------------------------------------------------------------- progress bar
-
-
-class Clock:
-    now = 1000.0
-
-    def time(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(generic_utils, "time", clock)
-    return clock
-
-
-def drive(bar, clock, steps, seconds, values):
-    for current in steps:
-        clock.now += seconds
-        bar.update(current, values)
-
-
-@pytest.mark.parametrize(
-    ("options", "steps", "seconds", "values", "text"),
-    [
-        ({}, (5, 10), 1.0, [], "\n 5/10 [==============>...............] - ETA: 1s"
-         "\n10/10 [==============================] - 2s 200ms/step\n"),
-        ({"width": 10}, (1, 10), 0.001, [("loss", 0.5)], "\n 1/10 [>.........] - ETA: 0s - loss: 0.5000"
-         "\n10/10 [==========] - 0s 200us/step - loss: 0.5000\n"),
-        ({"target": 3, "width": 5}, (1,), 40.0, [], "\n1/3 [>....] - ETA: 1:20"),
-        ({"target": 3, "width": 5}, (1,), 4000.0, [], "\n1/3 [>....] - ETA: 2:13:20"),
-        ({"target": 3, "width": 5}, (3,), 6.0, [("a", -1e-4)], "\n3/3 [=====] - 6s 2s/step - a: -1.0000e-04\n"),
-        ({"target": None}, (7,), 0.7, [("a", 2)], "\n      7/Unknown - 1s 100ms/step - a: 2.0000"),
-        ({"interval": 2, "width": 5}, (0, 4, 10), 1.0, [], "\n 0/10 [.....] - ETA: 0s"
-         "\n10/10 [=====] - 3s 300ms/step\n"),
-        ({"verbose": 2}, (5, 10), 1.0, [("a", -0.5), ("b", 0.5)], " - 2s - a: -5.0000e-01 - b: 0.5000\n"),
-        ({"verbose": 0}, (5, 10), 1.0, [("a", 1)], ""),
-    ],
-)  # fmt: skip
-def test_bar_in_a_file(options, steps, seconds, values, text, clock, capsys):
-    drive(Progbar(**{"target": 10, **options}), clock, steps, seconds, values)
-    assert capsys.readouterr().out == text
-
-
-def test_bar_on_a_terminal_is_drawn_over(clock, capsys, monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    bar = Progbar(10, width=5)
-    clock.now += 600
-    bar.update(5, [("loss", 1.0)])
-    clock.now += 1
-    bar.add(5, [("loss", 2.0)])
-    first = " 5/10 [=>...] - ETA: 10:00 - loss: 1.0000"
-    last = "10/10 [=====] - 601s 60s/step - loss: 1.5000"
-    assert capsys.readouterr().out == "\r" + first + "\b" * len(first) + "\r" + last + "\n"
-    bar = Progbar(10, width=5)
-    bar.update(5, [("a_long_name", 1.0)])
-    drawn = len(capsys.readouterr().out.lstrip("\r"))
-    bar._values.clear()
-    bar.update(10)
-    shorter = capsys.readouterr().out
-    assert len(shorter.lstrip("\b\r").rstrip("\n")) == drawn  # blanks over the rest
-
-
-def test_bar_averages_unless_told_otherwise(clock, capsys):
-    bar = Progbar(10, width=5, stateful_metrics=["last"])
-    drive(bar, clock, (2, 10), 1.0, [("mean", 1.0), ("last", 1.0)])
-    bar = Progbar(10, width=5, stateful_metrics=["last"])
-    bar.update(2, [("mean", 1.0), ("last", 1.0)])
-    bar.update(10, [("mean", 2.0), ("last", 2.0)])
-    assert capsys.readouterr().out.endswith("mean: 1.8000 - last: 2.0000\n")
-
-
-PARAMS = {"epochs": 2, "samples": 10, "steps": 3, "metrics": ["loss", "acc", "val_loss"]}
-LINES = [
-    "\n 4/10 [===========>..................] - ETA: 0s - loss: 0.2500 - acc: 0.0000e+00",
-    "\n 8/10 [=======================>......] - ETA: 0s - loss: 0.7500 - acc: 0.0500    ",  # blanks over the rest
-    "\n10/10 [==============================] - 2s 150ms/step - loss: 1.0500 - acc: 0.0800 - val_loss: 0.1250\n",
-]
-
-
-def by_batches(several, clock):
-    for batch, size in enumerate((4, 4, 2)):
-        clock.now += 0.5
-        several.on_batch_begin(batch, {"batch": batch, "size": size})
-        logs = {"batch": batch, "size": size, "loss": batch + 0.25, "acc": 0.1 * batch}
-        several.on_batch_end(batch, logs)
-
-
-def by_progress(several, clock):
-    for seen, loss, acc in ((4, 0.25, 0.0), (8, 0.75, 0.05), (10, 1.05, 0.08)):
-        clock.now += 0.5
-        several.on_progress(seen, {"acc": np.float32(acc), "loss": np.float32(loss)})
-
-
-@pytest.mark.parametrize("epoch", [by_batches, by_progress])
-@pytest.mark.parametrize("verbose", [0, 1, 2])
-def test_progbar_logger(epoch, verbose, clock, capsys):
-    several = CallbackList([callbacks.ProgbarLogger()])
-    several.set_params({**PARAMS, "verbose": verbose})
-    several.on_train_begin()
-    expected = ["", "".join(LINES), " - 2s - loss: 1.0500 - acc: 0.0800 - val_loss: 0.1250\n"][verbose]
-    for number in range(2):
-        several.on_epoch_begin(number)
-        epoch(several, clock)
-        several.on_epoch_end(number, {"val_loss": 0.125, "loss": 1.05, "acc": 0.08})
-        assert capsys.readouterr().out == (f"Epoch {number + 1}/2\n{expected}" if verbose else "")
-
-
-def test_progbar_logger_counts_steps(clock, capsys):
-    several = CallbackList([callbacks.ProgbarLogger("steps")])
-    several.set_params({**PARAMS, "verbose": 1})
-    several.on_train_begin()
-    several.on_epoch_begin(0)
-    by_batches(several, clock)
-    several.on_epoch_end(0, {"loss": 1.05})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[:4] for line in lines] == ["Epoc", "", "1/3 ", "2/3 ", "3/3 "][: len(lines)]
-    with pytest.raises(ValueError, match="count_mode.*epochs"):
-        callbacks.ProgbarLogger("epochs")
-
-
 # ----------------------------------------------------------------------------------------------------- small helpers
 
 
@@ -457,7 +600,7 @@ def test_progbar_logger_counts_steps(clock, capsys):
         (generic_utils.transpose_shape((2, 3), "channels_last", (0,)), (2, 3)),
         (generic_utils.to_snake_case("MaxPooling2D"), "max_pooling2d"),
         (generic_utils.to_snake_case("_Mine"), "private__mine"),
-        (generic_utils.object_list_uid(PARAMS), str(id(PARAMS))),
+        (generic_utils.object_list_uid(VALUES), str(id(VALUES))),
         (generic_utils.has_arg(Progbar.update, "values"), True),
     ],
 )

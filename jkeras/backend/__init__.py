@@ -173,6 +173,7 @@ from jkeras.config import (
     set_floatx,
     set_image_data_format,
 )
+from jkeras.graph.adapter import name_scope
 from jkeras.graph.function import Function
 from jkeras.lift import lift
 from jkeras.serialize.objects import has_arg
@@ -262,6 +263,7 @@ __all__ = [
     "min",
     "minimum",
     "moving_average_update",
+    "name_scope",
     "ndim",
     "normalize_batch_in_training",
     "normalize_data_format",

@@ -124,8 +124,8 @@ def clip(x, min_value, max_value):
 
 @lift
 def cast(x, dtype):
-    """x as another type."""
-    return jnp.asarray(x).astype(jnp.dtype(dtype))
+    """x as another type; in 64 bits only where these are enabled, as by `K.set_floatx('float64')`."""
+    return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 @lift

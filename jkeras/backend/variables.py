@@ -98,12 +98,12 @@ def constant(value, dtype=None, shape=None, name=None):
 
 def zeros(shape, dtype=None, name=None):
     """A variable full of zeros."""
-    return _made(np.zeros(tuple(shape), jnp.dtype(dtype or config.floatx())), name, "Variable")
+    return _made(np.zeros(shape, jnp.dtype(dtype or config.floatx())), name, "Variable")
 
 
 def ones(shape, dtype=None, name=None):
     """A variable full of ones."""
-    return _made(np.ones(tuple(shape), jnp.dtype(dtype or config.floatx())), name, "Variable")
+    return _made(np.ones(shape, jnp.dtype(dtype or config.floatx())), name, "Variable")
 
 
 def eye(size, dtype=None, name=None):

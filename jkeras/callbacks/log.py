@@ -102,6 +102,9 @@ class CSVLogger(Callback):
         filename: the file.
         separator: what stands between numbers.
         append: whether to go on with the file if it exists, instead of starting it anew.
+
+    Example:
+        >>> logger = CSVLogger("training.csv", append=True)  # for `model.fit(..., callbacks=[logger])`
     """
 
     #: `size` is the length of the file, in bytes, as far as it holds this run's lines (and those it was appended to).
@@ -177,6 +180,9 @@ class RemoteMonitor(Callback):
         send_as_json: whether to send the JSON text itself (as application/json) instead of a form.
 
     What is sent is an object of 'epoch' and all logs.
+
+    Example:
+        >>> monitor = RemoteMonitor("http://localhost:9000", send_as_json=True)
     """
 
     #: How long to wait for the server, in seconds.

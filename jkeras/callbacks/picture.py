@@ -19,17 +19,19 @@ def plot_history(epochs, history, metrics=None, ax=None):
     if len(axes) != len(names):
         raise ValueError(f"History.plot: {len(axes)} axes were given for {len(names)} quantities ({', '.join(names)}).")
     for name, axis in zip(names, axes, strict=True):
-        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+        validation = f"val_{name}"
+        for key, label, color in ((name, "training", "C0"), (validation, "validation", "C1")):
             if key in history:
                 values = history[key]
                 # A single epoch is a point: without a marker it could not be seen.
                 marker = "o" if len(values) <= 20 else None
-                axis.plot(np.asarray(epochs[: len(values)]) + 1, values, label=label, marker=marker, markersize=4)
+                numbers = np.asarray(epochs[: len(values)]) + 1
+                axis.plot(numbers, values, label=label, color=color, marker=marker, markersize=4)
         axis.set_xlabel("epoch")
         axis.set_ylabel(name)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axis.grid(alpha=0.3)
-        if len(axis.lines) > 1:
+        if validation in history:
             axis.legend()
     return axes[0].figure
 

@@ -38,7 +38,10 @@ class TensorBoard(Callback):
 
     Raises:
         ImportError: without tensorboardX (`pip install jkeras[tensorboard]`).
-        ValueError: when training begins, if validation data or embeddings' data or layers are missing.
+        ValueError: before the first epoch, if validation data or embeddings' data or layers are missing.
+
+    Example:
+        >>> board = TensorBoard("logs/run_1", histogram_freq=5)  # for `model.fit(..., callbacks=[board])`
     """
 
     state_names = ("next_step", "samples_seen", "samples_seen_at_last_write")

@@ -20,10 +20,11 @@ import threading
 import time
 import traceback
 import warnings
+import weakref
 
 import numpy as np
 
-__all__ = ["CHECK_SECONDS", "END", "PATIENCE_SECONDS", "Crew", "Next", "fork", "fresh", "pickle_sequence"]
+__all__ = ["CHECK_SECONDS", "END", "PATIENCE_SECONDS", "Crew", "Next", "Parcel", "fork", "fresh"]
 
 END = object()  # the answer of a generator that has ended
 CHECK_SECONDS = 0.2  # how often whoever waits looks whether there is still something to wait for
@@ -72,6 +73,12 @@ def _work(compute, tickets, stopping):
             compute.close()
 
 
+def _dismiss(stopping, lanes):
+    stopping.set()
+    for lane in lanes:
+        lane.put(None)
+
+
 class Crew:
     """The threads of one run, the tickets on their way, and the end of it all.
 
@@ -90,6 +97,8 @@ class Crew:
             threading.Thread(target=_work, args=(compute, lane, stopping), name=f"worker {number}", daemon=True)
             for number, (compute, lane) in enumerate(zip(computes, self._lanes, strict=True))
         ]
+        # Also where nobody calls `stop`: the threads end when the crew is forgotten, or the program ends.
+        weakref.finalize(self, _dismiss, stopping, self._lanes)
         for thread in self._threads:
             thread.start()
 
@@ -129,10 +138,8 @@ class Crew:
         Returns:
             The names of the threads that still run, and the error of an end of epoch that nobody has seen.
         """
-        self.stopping.set()
+        _dismiss(self.stopping, self._lanes)
         self.asked.set()
-        for lane in self._lanes:
-            lane.put(None)
         deadline = time.monotonic() + timeout
         others = [thread for thread in self._threads if thread is not threading.current_thread()]
         for thread in others:
@@ -322,12 +329,12 @@ class _WorkerProcess:
         context: a multiprocessing context.
         target, arguments: what the process runs, after its end of a socket pair.
         stopping: the Event that ends the run.
-        sequence: a function that gives the pickled Sequence; None for a process that has its work already.
+        parcel: the Sequence to send there; None for a process that has its work already.
     """
 
-    def __init__(self, context, target, arguments, stopping, sequence=None):
+    def __init__(self, context, target, arguments, stopping, parcel=None):
         self._context, self._target, self._arguments = context, target, arguments
-        self._stopping, self._sequence = stopping, sequence
+        self._stopping, self._parcel = stopping, parcel
         self._process = self._connection = self._channel = self._known = None
 
     def start(self):
@@ -343,7 +350,7 @@ class _WorkerProcess:
     def __call__(self, request):
         if self._process is None:
             self.start()
-        if self._sequence is not None and (data := self._sequence()) is not self._known:
+        if self._parcel is not None and (data := self._parcel.data) is not self._known:
             self._ask("sequence", pickle.PickleBuffer(data), request)
             self._known = data
         return self._ask("item", request, request)
@@ -387,16 +394,24 @@ class _WorkerProcess:
                 self._process.join(PATIENCE_SECONDS)
 
 
-def pickle_sequence(sequence):
-    """A Sequence as bytes, for worker processes."""
-    try:
-        return pickle.dumps(sequence, 5)
-    except Exception as error:
-        error.add_note(
-            f"Worker processes get the {type(sequence).__name__} by pickle. Keep open files, locks and lambdas out of "
-            "it (see object.__getstate__), or use threads: use_multiprocessing=False."
-        )
-        raise
+class Parcel:
+    """A Sequence as bytes, for worker processes, which are sent `data` when it is another object than before."""
+
+    def __init__(self):
+        self.data = b""
+
+    def pack(self, sequence):
+        """Take in a Sequence as it is now."""
+        try:
+            data = pickle.dumps(sequence, 5)
+        except Exception as error:
+            error.add_note(
+                f"Worker processes get the {type(sequence).__name__} by pickle. Keep open files, locks and lambdas out "
+                "of it (see object.__getstate__), or use threads: use_multiprocessing=False."
+            )
+            raise
+        if data != self.data:
+            self.data = data
 
 
 def _unpickle_sequence(data):
@@ -422,13 +437,13 @@ class Next:
         return answer
 
 
-def fresh(count, stopping, sequence):
+def fresh(count, stopping, parcel):
     """Worker processes for a Sequence. They are no copies of this one: its JAX has threads that would be missing there.
 
     Arguments:
         count: how many.
         stopping: the Event that ends the run.
-        sequence: a function that gives the pickled Sequence; another object is sent again.
+        parcel: the `Parcel` with the Sequence.
 
     Returns:
         A function from request to answer for each. The process starts with the first request.
@@ -440,8 +455,8 @@ def fresh(count, stopping, sequence):
     if method == "forkserver":
         # The server imports this module, and JAX with it, once, and each worker is a copy of the server: three workers
         # start in 0.03 seconds instead of 3. It has no effect where a server runs already.
-        context.set_forkserver_preload(["__main__", __name__])
-    return [_WorkerProcess(context, _serve_sequence, (), stopping, sequence) for _ in range(count)]
+        context.set_forkserver_preload([__name__])
+    return [_WorkerProcess(context, _serve_sequence, (), stopping, parcel) for _ in range(count)]
 
 
 def fork(generator, count, seed, stopping):

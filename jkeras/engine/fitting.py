@@ -71,7 +71,7 @@ class Fitting:
         self.callbacks.set_model(model)
         self.callbacks.set_params({**params, "do_validation": held_out is not None})
         for callback in self.callbacks:
-            callback.validation_data = None if validation is None else [a for part in validation for a in part]
+            callback.validation_data = None if validation is None else _with_weights(*validation)
         self.hooks = _Hooks(model, self.callbacks) if self.callbacks.needs_batches else None
 
     def __call__(self, initial_epoch, saved=None):
@@ -85,6 +85,9 @@ class Fitting:
         model.stop_training = False
         epoch, start = (initial_epoch, 0) if saved is None else (saved["epoch"], saved["batch"])
         self._first, self._trained = initial_epoch, None
+        if self.source.examples is not None:
+            for past in range(initial_epoch, epoch):
+                self.source.order(past)  # numpy's generator goes on from the order of the epoch before
         try:
             model._publish(train_state)
             self.callbacks.on_train_begin()
@@ -117,7 +120,8 @@ class Fitting:
         logs = dict(zip(names, model._logged(train_state.metrics), strict=True))
         if self.held_out is not None and not broken_off:
             train_state, results = self._test(train_state)
-            logs |= {f"val_{name}": value for name, value in zip(names, results, strict=True)}
+            # Validation first, as in Keras's logs.
+            logs = {f"val_{name}": value for name, value in zip(names, results, strict=True)} | logs
         model._publish(train_state)
         self.callbacks.on_epoch_end(epoch, logs)
         train_state = model._absorb(train_state)
@@ -158,7 +162,7 @@ class Fitting:
 
     def _save(self, train_state, epoch, batch):
         """Back up all that the rest of the run depends on, `batch` batches of `epoch` being done."""
-        names, leaves, _ = _flat(train_state)
+        names, leaves, _ = self._flat(train_state)
         self.backup.save(
             {
                 "key": self.run.key.base,
@@ -174,7 +178,7 @@ class Fitting:
 
     def _restored(self, train_state, saved):
         """The TrainState of a backup, its numbers and its callbacks' states being taken over."""
-        names, leaves, treedef = _flat(train_state)
+        names, leaves, rebuild = self._flat(train_state)
         _agree("weights and states", saved["names"], names)
         for name, leaf, before in zip(names, leaves, saved["leaves"], strict=True):
             if np.shape(leaf) != np.shape(before):
@@ -186,13 +190,50 @@ class Fitting:
         _agree("callbacks", [name for name, _ in saved["callbacks"]], [type(callback).__name__ for callback in kept])
         for callback, (_, state) in zip(kept, saved["callbacks"], strict=True):
             callback.set_state(state)
-        train_state = treedef.unflatten(saved["leaves"])
+        train_state = rebuild(saved["leaves"])
         model = self.model
         model.stop_training = saved["stopped"]
-        for name, value in train_state.opt_state.hyperparameters.items():
-            setattr(model.optimizer, name, value)
+        model.optimizer.take_hyperparameters(train_state.opt_state)
         model._publish(train_state)
         return train_state
+
+    def _flat(self, train_state):
+        """The names of the leaves, the leaves, and the function that makes a TrainState of such leaves.
+
+        Layers are named by their places in the model: a model that is built again in the same process gets other names.
+        """
+        places = {name: f"{place:05}" for place, name in enumerate(dict.fromkeys(_layer_names(self.model)))}
+        paths, treedef = jax.tree_util.tree_flatten_with_path(train_state)
+        keys = ["/".join(places.get(part, part) for part in _parts(path)) for path, _ in paths]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+
+        def rebuild(leaves):
+            placed = dict(zip(order, leaves, strict=True))
+            return treedef.unflatten([placed[number] for number in range(len(order))])
+
+        return [keys[number] for number in order], [paths[number][1] for number in order], rebuild
+
+
+def _with_weights(inputs, targets, weights):
+    """The arrays of validation data in one list, as Keras hands them to callbacks: without weights all weigh 1."""
+    ones = [
+        np.ones(len(target), np.float32) if weight is None else weight
+        for target, weight in zip(targets, weights, strict=True)
+    ]
+    return [*inputs, *targets, *ones]
+
+
+def _layer_names(layer):
+    """The names of the layers inside `layer`, in order, each model before what is in it."""
+    for name, part in layer.sublayers().items():
+        yield name
+        yield from _layer_names(part)
+
+
+def _parts(path):
+    """The parts of a path in a tree: the names in dicts, and whatever else leads there."""
+    for part in path:
+        yield part.key if isinstance(part, jax.tree_util.DictKey) else str(part)
 
 
 def run_over(runner, kind, carry, fixed, source, epoch, **options):
@@ -201,12 +242,6 @@ def run_over(runner, kind, carry, fixed, source, epoch, **options):
         rows = source.order(epoch)
         return runner.epoch(kind, carry, fixed, source.placed(), rows, source.batch_size, **options)
     return runner.stream(kind, carry, fixed, source.batches(epoch, options.get("start", 0)), **options)
-
-
-def _flat(train_state):
-    """The names of the leaves, the leaves, and the structure of a TrainState."""
-    paths, treedef = jax.tree_util.tree_flatten_with_path(train_state)
-    return [jax.tree_util.keystr(path) for path, _ in paths], [leaf for _, leaf in paths], treedef
 
 
 def _agree(what, before, now):

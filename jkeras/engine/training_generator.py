@@ -91,25 +91,26 @@ class OnGenerators:
             "metrics": names + [f"val_{name}" for name in names],
         }
         skip = 0 if saved is None else done * steps + saved["batch"]
+        left = named["epochs"] - initial_epoch - done
         with (
             streaming(
                 generator, steps, self._batch_maker("fit_generator", class_weight), makers, "fit_generator",
-                order=order, skip=skip,
+                epochs=left, order=order, skip=skip,
             ) as source,
-            self._validation_source(validation_data, named["validation_steps"], makers, done) as (held_out, arrays),
+            self._validation_source(validation_data, named["validation_steps"], makers, left, done) as (held_out, arrays),
         ):  # fmt: skip
             return Fitting(self, source, held_out, run, callbacks, params, arrays)(initial_epoch, saved)
 
     @contextlib.contextmanager
-    def _validation_source(self, data, steps, workers, epochs_done):
+    def _validation_source(self, data, steps, workers, epochs, epochs_done):
         """The source of validation batches, and the arrays if it is some; (None, None) without validation data."""
         if data is None or (isinstance(data, (list, tuple)) and not data):
             yield None, None
         elif is_generator(data):
             steps = number_of_steps(data, steps, "validation_steps", "fit_generator")
             maker = self._batch_maker("fit_generator, validation_data")
-            skip = epochs_done * steps
-            with streaming(data, steps, maker, workers, "fit_generator, validation_data", skip=skip) as source:
+            name, skip = "fit_generator, validation_data", epochs_done * steps
+            with streaming(data, steps, maker, workers, name, epochs=epochs, skip=skip) as source:
                 yield source, None
         else:
             _, arrays = self._validation(None, 0.0, data)
@@ -192,24 +193,34 @@ class Workers:
         self.workers, self.max_queue_size, self.use_multiprocessing = workers, max_queue_size, use_multiprocessing
 
     @contextlib.contextmanager
-    def batches(self, source, order=None, skip=0):
-        """The batches of `source`, without end for a Sequence; `order(epoch)` are the numbers of a Sequence's batches,
-        and the first `skip` ones are left out. The workers end with the block."""
+    def batches(self, source, limit, order=None, skip=0):
+        """`limit` batches of `source`; `order(epoch)` are the numbers of a Sequence's batches, and the first `skip` ones
+        are left out. The workers end with the block."""
         if not isinstance(source, Sequence):
+            if self.use_multiprocessing and self.workers > 1:
+                warnings.warn(
+                    "A generator in several processes is copied into each, and all copies give the same data. Use a "
+                    "jkeras.utils.Sequence, whose batches are divided among them.",
+                    stacklevel=6,
+                )
             source = iter(source)
             for _ in range(skip):
                 next(source, None)
-            enqueuer = GeneratorEnqueuer(source, self.use_multiprocessing) if self.workers else None
+            enqueuer = GeneratorEnqueuer(source, self.use_multiprocessing, limit=limit) if self.workers else None
         else:
             epoch, position = divmod(skip, max(len(source), 1))
-            for _ in range(epoch):  # for Sequences that change their data after each epoch
+            for past in range(epoch):  # for orders that go on from the one before, and data that change with epochs
+                if order is not None:
+                    order(past)
                 source.on_epoch_end()
             if self.workers:
                 enqueuer = OrderedEnqueuer(
-                    source, self.use_multiprocessing, order=order, epoch=epoch, position=position
+                    source, self.use_multiprocessing, order=order, epoch=epoch, position=position, limit=limit
                 )
             else:
-                enqueuer, source = None, _in_turn(source, order, epoch, position)
+                with contextlib.closing(_in_turn(source, order, epoch, position)) as made:
+                    yield made
+                return
         if enqueuer is None:
             yield source
             return
@@ -221,9 +232,14 @@ class Workers:
 def _in_turn(sequence, order, first, position):
     """The batches of a Sequence, each computed when it is asked for."""
     for epoch in itertools.count(first):
-        numbers = range(len(sequence)) if order is None else order(epoch)
-        for number in numbers[position if epoch == first else 0 :]:
-            yield sequence[int(number)]
+        numbers = list(range(len(sequence)) if order is None else order(epoch))
+        for place in range(position if epoch == first else 0, len(numbers)):
+            try:
+                yield sequence[int(numbers[place])]
+            except GeneratorExit:  # nobody wants more
+                if place == len(numbers) - 1:
+                    sequence.on_epoch_end()
+                raise
         sequence.on_epoch_end()
 
 
@@ -249,13 +265,13 @@ def number_of_steps(source, steps, argument, name):
 
 
 @contextlib.contextmanager
-def streaming(source, steps, standardize, workers, name, **options):
-    """`source`, a generator or a Sequence, as a `Stream` of epochs of `steps` batches."""
+def streaming(source, steps, standardize, workers, name, epochs=1, **options):
+    """`source`, a generator or a Sequence, as a `Stream` of `epochs` epochs of `steps` batches."""
     if not is_generator(source):
         if not hasattr(source, "__iter__"):
             raise TypeError(f"{name}: a generator or a Sequence is needed; got {type(source).__name__}.")
         source = iter(source)
-    with workers.batches(source, **options) as made:
+    with workers.batches(source, max(epochs, 0) * steps, **options) as made:
         yield feeding.Stream(made, steps, standardize, name)
 
 

@@ -120,7 +120,7 @@ class Execution:
         self._calls[layer] += 1
         key = self.key
         if key is not None:
-            place = layer.name if self.positions is None else self.positions[layer]
+            place = layer.name if self.positions is None else self.positions.get(layer, layer.name)
             key = key.fold(place, call)
         return key, params, self.state.get(layer, state)
 

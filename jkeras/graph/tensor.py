@@ -203,7 +203,8 @@ class Variable(SymbolicTensor):
     def current(self):
         """The current array, also inside traced code."""
         if self._value is None:
-            self._value = self.draw(self._key)
+            with jax.ensure_compile_time_eval():
+                self._value = self.draw(self._key)
         return self._value
 
     @value.setter

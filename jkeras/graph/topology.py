@@ -1,11 +1,12 @@
 """A graph of layer calls as one layer: `Network`, the pure core of `Model` and `Sequential`."""
 
+import jax
 import numpy as np
 
 from jkeras import config, random
-from jkeras.graph.connect import LayerNode
+from jkeras.graph.connect import LayerNode, mask_key
 from jkeras.graph.function import Execution, layers_of, nodes_between
-from jkeras.graph.layer import Call, Layer
+from jkeras.graph.layer import Call, Layer, as_shape
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, unique_number
 
@@ -43,7 +44,7 @@ class InputLayer(Layer):
         elif batch_input_shape is None:
             if input_shape is None:
                 raise ValueError("An InputLayer should be passed either a `batch_input_shape` or an `input_shape`.")
-            batch_input_shape = (batch_size, *input_shape)
+            batch_input_shape = (batch_size, *as_shape(input_shape, "input_shape", f"InputLayer {name or ''}"))
         elif input_shape is not None:
             raise ValueError(
                 "Only provide the input_shape OR batch_input_shape argument to InputLayer, not both at the same time."
@@ -81,6 +82,7 @@ def Input(shape=None, batch_shape=None, name=None, dtype=None, sparse=False, ten
 
     Raises:
         ValueError: if neither a shape nor a tensor is given, or for `sparse=True`.
+        TypeError: if the shape is no tuple of integers and Nones.
 
     Example:
         >>> x = Input(shape=(32,))
@@ -92,8 +94,10 @@ def Input(shape=None, batch_shape=None, name=None, dtype=None, sparse=False, ten
             "Please provide to Input either a `shape` or a `batch_shape` argument. Note that `shape` does not include "
             "the batch dimension."
         )
-    if shape is not None and batch_shape is None:
-        batch_shape = (None, *((shape,) if isinstance(shape, int) else tuple(shape)))
+    if batch_shape is not None:
+        batch_shape = as_shape(batch_shape, "batch_shape", "Input")
+    elif shape is not None:
+        batch_shape = (None, *as_shape(shape, "shape", "Input"))
     layer = InputLayer(batch_input_shape=batch_shape, name=name, dtype=dtype, sparse=sparse, input_tensor=tensor)
     return layer._inbound_nodes[0].result
 
@@ -262,10 +266,10 @@ class Network(Layer):
             if part:
                 new_state[layer.name] = part
         outputs = [execution.values[symbol] for symbol in self.outputs]
-        masks = [execution.values.get(symbol._keras_mask) for symbol in self.outputs]
+        masks = [execution.values.get(mask_key(symbol)) for symbol in self.outputs]
         losses = execution.losses
         if self._added_losses:
-            nodes = nodes_between([*self.inputs, *execution.values], self._added_losses)
+            nodes = nodes_between([*self.inputs, *filter(is_symbol, execution.values)], self._added_losses)
             losses = losses + [execution.run(nodes).value(symbol) for symbol in self._added_losses]
         single = len(outputs) == 1
         return Call(
@@ -296,7 +300,7 @@ class Network(Layer):
         values = dict(zip(self.inputs, inputs, strict=True))
         for symbol, part in zip(self.inputs, _as_list(mask) if mask is not None else [], strict=False):
             if part is not None:
-                values[symbol._keras_mask or _late_mask(symbol)] = part
+                values[mask_key(symbol)] = part
         return values
 
     def _share_state(self, execution, layer):
@@ -313,7 +317,14 @@ class Network(Layer):
                         execution.state[other] = _put(current, target[1:], part)
 
     def compute_mask(self, inputs, mask=None):
-        """None: the masks of a network's outputs come with the outputs, from `run`."""
+        """The masks of the outputs for `inputs` (arrays) and their masks, by the current weights.
+
+        Where other weights are at hand, `run` gives masks and outputs for these.
+        """
+        if mask is None and all(symbol._keras_mask is None for symbol in self.outputs):
+            return None
+        params, state = jax.tree.map(lambda variable: variable.value, self.variables())
+        return self.run(params, state, inputs, mask=mask).mask
 
     def build(self, input_shape):
         """A network's layers were built when they were called."""
@@ -378,11 +389,6 @@ def _call_shape(layer):
     """The input shape(s) of the first call of `layer`."""
     shapes = [symbol.shape for symbol in layer._inbound_nodes[0].input_tensors]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def _late_mask(symbol):
-    """A mask symbol for an input that had none when the graph was made."""
-    return SymbolicTensor(symbol.shape[:2], "bool", f"{symbol.name}_mask")
 
 
 def _visit_order(inputs, outputs) -> dict:

@@ -66,7 +66,7 @@ class Runner:
         self.latest: Any = None
         # A step that is jitted is traced once, also when it is inspected and when a loop is built around it.
         self._step = {kind: jax.jit(self._plain(kind)) for kind in ("train", "test")}
-        self._predict = jax.jit(self.steps.predict)
+        self._predict = parallel.on_devices(steps.predict, None, 1, None, donate=())
 
     # ---------------------------------------------------------------------------------------------------- programs
 

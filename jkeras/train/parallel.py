@@ -70,10 +70,29 @@ def over_devices(function, devices, split, *, joined=False, donate=(0,)):
 
 
 def on_devices(function, devices, count: int, split, **options):
-    """`function` compiled for `count` of `devices`: mapped, or for one device a plain jit."""
+    """`function` compiled for `count` of `devices`: mapped, or for one device a plain jit.
+
+    The names in its results are kept out of the program: else a model that is built again, with other names for its
+    layers, would not find what was compiled before.
+    """
+    structure: list = []
+
+    @functools.wraps(function)
+    def nameless(*arguments):
+        leaves, treedef = jax.tree.flatten(function(*arguments))
+        structure[:] = [treedef]
+        return leaves
+
     if count == 1:
-        return jax.jit(function, donate_argnums=options.get("donate", (0,)))
-    return over_devices(function, devices[:count], split, **options)
+        compiled = jax.jit(nameless, donate_argnums=options.get("donate", (0,)))
+    else:
+        compiled = over_devices(nameless, devices[:count], split, **options)
+
+    def named(*arguments):
+        leaves = compiled(*arguments)
+        return structure[0].unflatten(leaves)
+
+    return named
 
 
 def everywhere(tree, devices, count: int):

@@ -107,9 +107,19 @@ class Steps:
         kept, _ = split(train_state.state, self.keeps_state)
         state = merge(kept, state)
         gradients, logs, state = batch.means((gradients, logs, state))
-        updates, opt_state = self.optimizer.update(gradients, train_state.opt_state, train_state.params)
-        params = jax.tree.map(lambda param, update: (param + update).astype(param.dtype), train_state.params, updates)
-        params = self.model.constrain(params)
+        if getattr(self.optimizer, "assigns", False):
+            params, opt_state = self.optimizer.assign(
+                gradients,
+                train_state.opt_state,
+                train_state.params,
+                value=logs["loss"],
+                # Not the key of this device's examples: all devices must draw the same.
+                key=train_state.key.step(train_state.step).fold("optimizer"),
+            )
+        else:
+            updates, opt_state = self.optimizer.update(gradients, train_state.opt_state, train_state.params)
+            params = jax.tree.map(lambda old, update: (old + update).astype(old.dtype), train_state.params, updates)
+            params = self.model.constrain(params)
         return train_state.replace(
             step=train_state.step + 1,
             params=params,

@@ -1,6 +1,8 @@
 """Batches from a `Sequence` or a generator, computed ahead of time by threads or processes."""
 
+import collections
 import random
+import sys
 import threading
 import warnings
 
@@ -54,12 +56,15 @@ class SequenceEnqueuer:
     Arguments:
         sequence: where the batches come from.
         use_multiprocessing: whether the workers are processes; else they are threads.
+        limit: how many batches will be taken in all: no more are computed. None for no end.
     """
 
-    def __init__(self, sequence, use_multiprocessing: bool = False):
+    def __init__(self, sequence, use_multiprocessing: bool = False, *, limit: int | None = None):
         self.sequence = sequence
         self.use_multiprocessing = use_multiprocessing
         self.workers = 0
+        self._limit = sys.maxsize if limit is None else limit
+        self._left = 0  # how many batches may still be asked for
         self._crew = None
         self._taking = threading.Lock()
 
@@ -89,7 +94,7 @@ class SequenceEnqueuer:
                 raise ValueError(f"{type(self).__name__}.start: {name} must be at least 1; got {value}.")
         if self.is_running():
             raise RuntimeError(f"This {type(self).__name__} runs already; call stop() first.")
-        self.workers = workers
+        self.workers, self._left = workers, self._limit
         self._begin(workers, max_queue_size)
 
     def stop(self, timeout: float | None = None) -> None:
@@ -133,6 +138,8 @@ class SequenceEnqueuer:
                     if ticket is None:
                         break
                     if ticket.error is None:
+                        if ticket.answer is None and ticket.lane is not None:
+                            self._left += 1  # left out, so it does not count
                         self._advance(crew, ticket)
                 if ticket.error is not None:
                     raise ticket.error
@@ -146,7 +153,7 @@ class SequenceEnqueuer:
         self._end(crew)
 
     def _end(self, crew):
-        if crew is self._crew:
+        if crew is self._crew and not crew.stopping.is_set():
             self.stop()
 
     def _begin(self, workers, size):
@@ -175,6 +182,7 @@ class OrderedEnqueuer(SequenceEnqueuer):
             repeatable. None for rising or, with `shuffle`, random order.
         epoch: the number of the first epoch.
         position: how many batches of the first epoch to leave out. They are not computed.
+        limit: how many batches will be taken in all: no more are computed. None for no end.
 
     Raises:
         ValueError: if `order` and `shuffle` are both given, or an epoch has no batches.
@@ -194,15 +202,23 @@ class OrderedEnqueuer(SequenceEnqueuer):
     """
 
     def __init__(
-        self, sequence, use_multiprocessing: bool = False, shuffle: bool = False, order=None, epoch=0, position=0
+        self,
+        sequence,
+        use_multiprocessing: bool = False,
+        shuffle: bool = False,
+        *,
+        order=None,
+        epoch: int = 0,
+        position: int = 0,
+        limit: int | None = None,
     ):
-        super().__init__(sequence, use_multiprocessing)
+        super().__init__(sequence, use_multiprocessing, limit=limit)
         if order is not None and shuffle:
             raise ValueError("OrderedEnqueuer: give either order or shuffle=True, not both.")
         self.shuffle = shuffle
         self._order, self._start_at = order, (epoch, position)
-        self._indices, self._pickled, self._size = [], b"", 0
-        self._epoch, self._plan = epoch, iter(())
+        self._indices, self._parcel, self._size = [], work.Parcel(), 0
+        self._epoch, self._plan = epoch, collections.deque()
 
     def _begin(self, workers, size):
         epoch, position = self._start_at
@@ -211,7 +227,7 @@ class OrderedEnqueuer(SequenceEnqueuer):
         self._plan_epoch(epoch, position)
         stopping = threading.Event()
         if self.use_multiprocessing:
-            computes = work.fresh(workers, stopping, lambda: self._pickled)
+            computes = work.fresh(workers, stopping, self._parcel)
         else:
             computes = [self.sequence.__getitem__] * workers
         self._crew = work.Crew(computes, stopping)
@@ -226,28 +242,28 @@ class OrderedEnqueuer(SequenceEnqueuer):
             raise ValueError(
                 f"OrderedEnqueuer: epoch {epoch} has {len(self._indices)} batches, and cannot start at {position}."
             )
-        self._epoch, self._plan = epoch, iter(self._indices[position:])
+        self._epoch, self._plan = epoch, collections.deque(self._indices[position:])
         if self.use_multiprocessing:
-            pickled = work.pickle_sequence(self.sequence)
-            if pickled != self._pickled:  # where nothing changed, the workers are not sent it again
-                self._pickled = pickled
+            self._parcel.pack(self.sequence)
 
     def _ask(self, crew, count):
-        for _, index in zip(range(count), self._plan, strict=False):
-            crew.ask(index)
+        count = min(count, self._left, len(self._plan))
+        self._left -= count
+        for _ in range(count):
+            crew.ask(self._plan.popleft())
 
     def _advance(self, crew, ticket):
         if ticket.lane is None:
             return  # the turn has asked for the first batches of its epoch
         self._ask(crew, 1)
-        if not crew.pending:
+        if not crew.pending and not self._plan:
             crew.ask_for_turn(lambda epoch: self._turn(crew, epoch), self._epoch)
 
     def _turn(self, crew, epoch):
         """From one epoch to the next, while the consumer is busy with the last batch or waits for the first."""
         crew.asked.wait(_TURN_SECONDS)
         self.sequence.on_epoch_end()
-        if not crew.stopping.is_set():
+        if self._left and not crew.stopping.is_set():
             self._plan_epoch(epoch + 1)
             self._ask(crew, self._size)
 
@@ -266,6 +282,7 @@ class GeneratorEnqueuer(SequenceEnqueuer):
         wait_time: not used any more.
         random_seed: worker process number i seeds numpy's global generator with `random_seed + i`. None leaves all with
             the state it has here, the same in each.
+        limit: how many batches will be taken in all: no more are asked of the generator. None for no end.
 
     Example:
         >>> enqueuer = GeneratorEnqueuer(iter("ab"))
@@ -274,8 +291,16 @@ class GeneratorEnqueuer(SequenceEnqueuer):
         ['a', 'b']
     """
 
-    def __init__(self, sequence, use_multiprocessing: bool = False, wait_time=None, random_seed: int | None = None):
-        super().__init__(sequence, use_multiprocessing)
+    def __init__(
+        self,
+        sequence,
+        use_multiprocessing: bool = False,
+        wait_time=None,
+        random_seed: int | None = None,
+        *,
+        limit: int | None = None,
+    ):
+        super().__init__(sequence, use_multiprocessing, limit=limit)
         self.random_seed = random_seed
         if wait_time is not None:
             warnings.warn("GeneratorEnqueuer does not use `wait_time` any more.", DeprecationWarning, stacklevel=2)
@@ -289,10 +314,15 @@ class GeneratorEnqueuer(SequenceEnqueuer):
         crew = self._crew = work.Crew(computes, stopping, own_lanes=True)
         for _ in range(max(1, size // len(computes))):
             for lane in range(len(computes)):
-                crew.ask(None, lane)
+                self._ask(crew, lane)
+
+    def _ask(self, crew, lane):
+        if self._left:
+            self._left -= 1
+            crew.ask(None, lane)
 
     def _advance(self, crew, ticket):
         if ticket.answer is work.END:
             ticket.answer = None  # nothing to deliver, and nothing to ask for
         else:
-            crew.ask(None, ticket.lane)
+            self._ask(crew, ticket.lane)
