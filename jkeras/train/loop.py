@@ -28,6 +28,10 @@ RESIDENT_BYTES = 1 << 30
 # beat.
 _DISPATCH_SECONDS = 0.1
 
+# Batches that come one after the other run in one dispatch if they come fast and are small: so many at most, of so many
+# bytes together, that were there within so many seconds.
+_GROUP, _GROUP_BYTES, _MOMENT = 16, 1 << 22, 0.02
+
 
 def _primitives(jaxpr):
     """The names of all primitives in `jaxpr`, at any depth."""
@@ -198,21 +202,53 @@ class Runner:
     def stream(self, kind, carry, fixed, batches, *, start=0, hooks=None, on_progress=None, pauses=None, watch=None):
         """Run `kind` on `batches`, one after the other as they come; otherwise as `epoch`."""
         progress = _Progress(on_progress, 0, start)
-        for number, data in enumerate(batches, start):
-            size = batch_size(data)
+        number = start
+        most = 1 if hooks is not None or self.devices is not None else _GROUP
+
+        def room():
+            return most if pauses is None else min(most, pauses.room(number))
+
+        for group in _groups(batches, room):
+            size = batch_size(group[0])
             if hooks is not None:
                 carry = hooks.begin(number, size, carry)
             if watch is not None:
                 watch.before(carry)
-            carry, logs, report = self.batch(kind, carry, fixed, data)
+            if most > 1:
+                carry, logs, report = self._several(kind, carry, fixed, group)
+            else:
+                carry, logs, report = self.batch(kind, carry, fixed, group[0])
             if watch is not None:
-                watch.after(carry, [lambda: data])  # noqa: B023 (called at once)
-            carry, stop = self._after(kind, carry, logs, number + 1, size, hooks, pauses)
+                watch.after(carry, [lambda data=data: data for data in group])
+            number += len(group)
+            carry, stop = self._after(kind, carry, logs, number, size, hooks, pauses)
             if stop:
                 return carry
-            progress.dispatched(size, 1, report)
+            progress.dispatched(len(group) * size, len(group), report)
         progress.finish()
         return carry
+
+    def _several(self, kind, carry, fixed, group):
+        """Run `kind` on batches of one form, in one dispatch if that is faster."""
+        size, slots = batch_size(group[0]), _slots(group[0])
+        rows = np.arange(slots * size, dtype=np.int32).reshape(slots, size)
+        if slots == 1 or not self._should_loop(kind, carry, fixed, group[0], rows):
+            for data in group:
+                carry, logs, report = self.batch(kind, carry, fixed, data)
+            return carry, logs, report
+
+        def side_by_side(*arrays):
+            """The batches one after the other, with room for as many as there may be in a group."""
+            joined = np.empty((slots * size, *arrays[0].shape[1:]), arrays[0].dtype)
+            for place, array in enumerate(arrays):
+                joined[place * size : (place + 1) * size] = array
+            return joined
+
+        program = self._program((kind, "resident"), 1, lambda: self._resident(kind, 1, True))
+        data = jax.tree.map(side_by_side, *group)
+        carry, logs, report = program(carry, fixed, data, rows, np.int32(0), np.int32(len(group)))
+        self.latest = (kind, carry)
+        return carry, logs, report
 
     def _after(self, kind, carry, logs, number, size, hooks, pauses):
         """After a dispatch that `number` batches of the epoch are done with: the carry, and whether to stop."""
@@ -248,6 +284,40 @@ class Runner:
 
         outputs = self._program("predict", count, make)(params, state, parallel.cut(inputs, count), key, number)
         return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs], state
+
+
+def _slots(data) -> int:
+    """How many batches like `data` run in one dispatch at most: small ones, that lie on the host."""
+    leaves = jax.tree.leaves(data)
+    if not all(isinstance(leaf, np.ndarray) for leaf in leaves):
+        return 1
+    return int(np.clip(_GROUP_BYTES // max(sum(leaf.nbytes for leaf in leaves), 1), 1, _GROUP))
+
+
+def _form(data):
+    leaves, treedef = jax.tree.flatten(data)
+    return treedef, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def _groups(batches, room):
+    """Lists of consecutive batches of one form that came within a moment, at most `room()` in one."""
+    group: list = []
+    form, began, last = None, 0.0, time.perf_counter()
+    for data in batches:
+        now = time.perf_counter()
+        if group and (now - began > _MOMENT or _form(data) != form):
+            yield group
+            group = []
+        if not group:
+            form, began, most = _form(data), now, min(room(), _slots(data))
+        group.append(data)
+        # Who waits for batches does not wait for groups of them.
+        if len(group) >= most or now - last > _MOMENT:
+            yield group
+            group = []
+        last = time.perf_counter()
+    if group:
+        yield group
 
 
 def _rows(data, rows):

@@ -134,7 +134,8 @@ class Progbar:
     def _means(self) -> str:
         shown = ""
         for name, (total, steps) in self._values.items():
-            mean = np.mean(total / max(1, steps))
+            mean = total / max(1, steps)
+            mean = np.mean(mean) if np.ndim(mean) else mean
             # Keras's line of verbose=2 writes every negative number in scientific notation.
             plain = (abs(mean) if self.verbose == 1 else mean) > 1e-3
             shown += f" - {name}: {mean:.4f}" if plain else f" - {name}: {mean:.4e}"
