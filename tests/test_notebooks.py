@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and the README's example does."""
+"""The notebooks run from top to bottom, and so does the code in the documentation."""
 
 import pathlib
 import re
@@ -37,3 +37,12 @@ def test_readme_example_runs(tmp_path, monkeypatch):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(code.splitlines()) <= 50
+
+
+def test_the_page_on_training_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/training.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "training"}
+    for block in blocks:
+        exec(compile(block, "training.md", "exec"), names)
+    assert "NaN or infinity in the output of the layer 'log'" in capsys.readouterr().out
