@@ -74,6 +74,7 @@ class Model(Trainable):
                 "This model has not yet been built. Build the model first by calling build() or calling fit() with "
                 "some data. Or specify input_shape or batch_input_shape in the first layer for automatic build."
             )
+        self._check_trainable()
         print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
 
     def save(self, filepath, overwrite=True, include_optimizer=True):

@@ -333,3 +333,15 @@ def test_multi_gpu_model_shares_the_weights():
     for wrong in (1, [0], 99):
         with pytest.raises(ValueError, match="gpus"):
             jkeras.utils.multi_gpu_model(model, gpus=wrong)
+
+
+def test_a_forgotten_compile_is_warned_of():
+    inner = Sequential([layers.Dense(4, input_shape=(6,))])
+    inner.trainable = False
+    x = layers.Input((6,))
+    model = Model(x, layers.Dense(3)(inner(x)))
+    model.compile("sgd", "mse")
+    inner.trainable = True
+    for act in (lambda: model.summary(print_fn=len), lambda: model.train_on_batch(X, Y)):
+        with pytest.warns(UserWarning, match="Discrepancy between trainable weights"):
+            act()

@@ -232,7 +232,7 @@ class Trainable(OnGenerators, Network):
         )
 
     def _check_trainable(self):
-        if len(dict.fromkeys(self.trainable_weights)) != len(self._collected):
+        if self._spec is not None and len(dict.fromkeys(self.trainable_weights)) != len(self._collected):
             warnings.warn(
                 "Discrepancy between trainable weights and collected trainable weights, did you set `model.trainable` "
                 "without calling `model.compile` after?",

@@ -60,7 +60,7 @@ def deserialize(config: dict, custom_objects: dict | None = None):
     """
     name = str(config.get("class_name", ""))
     if name.lower() in _CLASSES:
-        config = {**config, "class_name": name.lower()}
+        config["class_name"] = name.lower()  # in the dict that was given, as Keras does and its users compare
     return deserialize_keras_object(config, _CLASSES, custom_objects, printable_module_name="optimizer")
 
 
