@@ -161,6 +161,19 @@ def test_what_variables_and_schedules_have_come_to(tmp_path):
     assert same(found[:4], expected[:4]) and found[4:] == expected[4:] == (EPOCHS, 0.5**EPOCHS)
 
 
+@pytest.mark.parametrize("every", ["epoch", 3])
+def test_a_log_has_every_epoch_once(tmp_path, every):
+    def log(name, stop=None):
+        run(build(), tmp_path / "backup", every, stop, [callbacks.CSVLogger(tmp_path / name)])
+
+    log("undisturbed.csv")
+    with pytest.raises(Interruption):
+        log("resumed.csv", stop_at(2, "on_epoch_end"))
+    assert len((tmp_path / "resumed.csv").read_text().splitlines()) == 4  # that of the interrupted epoch among them
+    log("resumed.csv")
+    assert (tmp_path / "resumed.csv").read_text() == (tmp_path / "undisturbed.csv").read_text()
+
+
 def test_a_finished_run_stays_finished(tmp_path):
     """Killed after its last epoch, or after it stopped early: nothing is trained again."""
 

@@ -112,39 +112,35 @@ class CSVLogger(Callback):
 
     def __init__(self, filename, separator: str = ",", append: bool = False):
         self.filename, self.sep, self.append = filename, separator, append
-        self.keys = self.writer = self.csv_file = None
+        self.keys = None
         self.size = 0
 
     def on_train_begin(self, logs=None):
-        self._close()  # of a run that was broken off
-        # What is in the file is cut off only when a line is written: a resumed run goes on with it.
-        self.csv_file = open(self.filename, "a", newline="\n", encoding="utf-8")  # noqa: SIM115 (closed at the end)
-        self.size = os.path.getsize(self.filename) if self.append else 0
-
-    def set_state(self, state):
-        super().set_state(state)
-        self.writer = None
+        with self._open():  # a file that cannot be written is an error now
+            # What is in it is cut off only when a line is written: a resumed run goes on with it.
+            self.size = os.path.getsize(self.filename) if self.append else 0
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
         if self.keys is None:
             self.keys = sorted(logs)
-        if self.writer is None:
-            self._cut()
-            self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], restval="NA", delimiter=self.sep)
-            if self.size == 0:
-                self.writer.writeheader()
         row = {name: _in_one_cell(logs[name]) for name in self.keys if name in logs}
-        self.writer.writerow({"epoch": epoch, **row})
-        self.csv_file.flush()
+        with self._open() as file:
+            self._cut(file)
+            writer = csv.DictWriter(file, ["epoch", *self.keys], restval="NA", delimiter=self.sep)
+            if self.size == 0:
+                writer.writeheader()
+            writer.writerow({"epoch": epoch, **row})
         self.size = os.path.getsize(self.filename)
 
     def on_train_end(self, logs=None):
-        if self.csv_file is not None and self.writer is None:
-            self._cut()
-        self._close()
+        with self._open() as file:
+            self._cut(file)
 
-    def _cut(self):
+    def _open(self):
+        return open(self.filename, "a", newline="\n", encoding="utf-8")
+
+    def _cut(self, file):
         """Take off what is not of this run: the lines of an earlier one, or of the epochs that are done again."""
         present = os.path.getsize(self.filename)
         if present < self.size:
@@ -154,12 +150,7 @@ class CSVLogger(Callback):
                 stacklevel=4,
             )
             self.size = present
-        self.csv_file.truncate(self.size)
-
-    def _close(self):
-        if self.csv_file is not None:
-            self.csv_file.close()
-        self.writer = self.csv_file = None
+        file.truncate(self.size)
 
 
 def _in_one_cell(value):
