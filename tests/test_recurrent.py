@@ -461,7 +461,7 @@ def test_config(name):
 def test_old_implementations():
     assert layers.LSTM.from_config({"units": 3, "implementation": 0}).implementation == 1
     with pytest.warns(UserWarning, match="deprecated"):
-        assert layers.GRU(3, implementation=0).implementation == 1
+        assert layers.GRU(3, implementation=0).implementation == 0
     with pytest.warns(UserWarning, match="deprecated"):
         layers.SimpleRNN(3, implementation=1)
 

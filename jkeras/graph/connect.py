@@ -1,5 +1,8 @@
 """How layers are connected: the node of a layer's call on symbols, and what a layer tells of its calls."""
 
+import dataclasses
+import re
+
 import jax
 
 from jkeras import random
@@ -7,7 +10,7 @@ from jkeras.graph.adapter import apply_from_call
 from jkeras.graph.infer import infer
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 
-__all__ = ["LayerNode", "NodeAccess"]
+__all__ = ["LayerNode", "NodeAccess", "mask_key"]
 
 
 def _unpack(values):
@@ -19,6 +22,25 @@ def mask_list(mask, count: int) -> list:
     if isinstance(mask, (list, tuple)):
         return list(mask)
     return [mask] + [None] * (count - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskOf:
+    """Stands for the mask of `symbol` where the graph was made without one.
+
+    (A network that was made of unmasked inputs may be called on masked ones.)
+    """
+
+    symbol: SymbolicTensor
+
+    @property
+    def name(self) -> str:
+        return f"the mask of {self.symbol.name}"
+
+
+def mask_key(symbol):
+    """Under what an execution holds the mask of `symbol`."""
+    return MaskOf(symbol) if symbol._keras_mask is None else symbol._keras_mask
 
 
 class LayerNode(Node):
@@ -90,7 +112,8 @@ class LayerNode(Node):
             values = dict(zip(self.inputs, arrays, strict=False))
             params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
             # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
-            call = self._run(values.__getitem__, params, state, key=random.as_key(0), training=False)
+            masks = [None if mask is None else values[mask] for mask in self.input_masks]
+            call = self._run(values.__getitem__, params, state, masks, key=random.as_key(0), training=False)
             return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
 
         try:
@@ -99,7 +122,10 @@ class LayerNode(Node):
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
             if isinstance(error, (TypeError, ValueError)) and type(self.layer).apply is not apply_from_call:
-                raise type(error)(f"{where}: {error}") from error
+                # The layer is named once, also where the message does that.
+                name = re.escape(self.layer.name)
+                named = rf"^Layer {name}( \(\w+\))?:? | with layer {name}(?=:)"
+                raise type(error)(f"{where}: {re.sub(named, '', str(error))}") from error
             error.add_note(where)
             raise
 
@@ -117,11 +143,10 @@ class LayerNode(Node):
             )
         return shapes
 
-    def _run(self, value, params, state, *, key, training):
+    def _run(self, value, params, state, masks, *, key, training):
         arguments = map_symbols(value, self.arguments)
         stated = arguments.pop("training", None)
         training = training if stated is None else bool(stated)
-        masks = [None if mask is None else value(mask) for mask in self.input_masks]
         mask = arguments.pop("mask", None)
         if mask is None:
             mask = _unpack(masks)
@@ -131,14 +156,18 @@ class LayerNode(Node):
     def evaluate(self, execution):
         """Run the layer in `execution`: values of its outputs and masks, its next state, its losses."""
         key, params, state = execution.enter(self.layer)
-        call = self._run(execution.value, params, state, key=key, training=execution.training)
+        masks = [
+            execution.values.get(MaskOf(symbol)) if mask is None else execution.value(mask)
+            for symbol, mask in zip(self.call_inputs, self.input_masks, strict=True)
+        ]
+        call = self._run(execution.value, params, state, masks, key=key, training=execution.training)
         execution.leave(self.layer, call.state, call.losses)
         outputs = list(call.outputs) if isinstance(call.outputs, (list, tuple)) else [call.outputs]
         for symbol, value in zip(self.outputs, outputs, strict=True):
             execution.values[symbol] = value
-        for symbol, mask in zip(self.masks, mask_list(call.mask, len(outputs)), strict=True):
-            if symbol is not None:
-                execution.values[symbol] = mask
+        for symbol, mask in zip(self.outputs, mask_list(call.mask, len(outputs)), strict=True):
+            if mask is not None:
+                execution.values[mask_key(symbol)] = mask
 
     # What Keras calls these things.
     @property

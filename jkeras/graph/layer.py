@@ -14,6 +14,7 @@ Layers in Keras style (`build`, `call`) get their pure pair from `graph.adapter`
 import copy
 import dataclasses
 import inspect
+import numbers
 import re
 from typing import Any
 
@@ -99,6 +100,29 @@ def snake_case(name: str) -> str:
     return "private" + name if name[0] == "_" else name
 
 
+def as_shape(value, argument: str, who: str) -> tuple:
+    """`value` as a shape, a tuple of sizes and Nones; the message calls it `argument` of `who`.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    fits = isinstance(value, (list, tuple)) and all(
+        size is None or (isinstance(size, numbers.Integral) and not isinstance(size, bool)) for size in value
+    )
+    if not fits:
+        raise TypeError(f"{who}: `{argument}` must be a tuple of integers and Nones. Received: {value!r}")
+    return tuple(size if size is None else int(size) for size in value)
+
+
+def free_name(name: str, taken) -> str:
+    """`name`, or if it is among `taken`, with the first number that makes it another: 'kernel_1'."""
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
 def config_value(value):
     """`value` as config files hold it: objects as {'class_name', 'config'}, functions by name, arrays as lists."""
     if hasattr(value, "get_config"):
@@ -164,16 +188,22 @@ class Layer(NodeAccess):
         self._added_losses: list = []
         self._inbound_nodes: list = []
         self._outbound_nodes: list = []
-        shape = kwargs.get("batch_input_shape")
-        if shape is None:
-            inner = kwargs.get("input_shape")
-            if inner is None and kwargs.get("input_dim") is not None:
-                inner = (kwargs["input_dim"],)
-            if inner is not None:
-                shape = (kwargs.get("batch_size"), *tuple(inner))
+        shape = self._stated_shape(kwargs)
         if shape is not None:
-            self.batch_input_shape = tuple(shape)
+            self.batch_input_shape = shape
             self.dtype = kwargs.get("dtype") or kwargs.get("input_dtype") or config.floatx()
+
+    def _stated_shape(self, arguments) -> tuple | None:
+        """The input shape, batch size in front, that the arguments of the constructor state; None if they do not."""
+        who = f"Layer {self.name} ({type(self).__name__})"
+        if arguments.get("batch_input_shape") is not None:
+            return as_shape(arguments["batch_input_shape"], "batch_input_shape", who)
+        batch_size = as_shape((arguments.get("batch_size"),), "batch_size", who)
+        if arguments.get("input_shape") is not None:
+            return batch_size + as_shape(arguments["input_shape"], "input_shape", who)
+        if arguments.get("input_dim") is not None:
+            return batch_size + as_shape((arguments["input_dim"],), "input_dim", who)
+        return None
 
     # ------------------------------------------------------------------------------------------------ the pure pair
 
@@ -313,7 +343,7 @@ class Layer(NodeAccess):
             start = variable
             variable = Variable(start.shape, start.dtype, name, draw=lambda key: start)
         variable.trainable = trainable
-        variable.name = adapter.scoped_name(self, name)
+        self._give_names(variable, name)
         variable._key = random.next_key()
         if name in self.unsaved_state:
             self._unsaved_state.append(variable)
@@ -342,13 +372,14 @@ class Layer(NodeAccess):
         variable = Variable(
             shape,
             dtype,
-            adapter.scoped_name(self, name),
+            name,
             draw=draw,
             trainable=trainable,
             regularizer=regularizers.get(regularizer),
             constraint=constraint,
             key=random.next_key(),
         )
+        self._give_names(variable, name)
         (self._trainable_weights if trainable else self._non_trainable_weights).append(variable)
         return variable
 
@@ -443,18 +474,20 @@ class Layer(NodeAccess):
 
     # ----------------------------------------------------------------------------------------------------- weights
 
+    def _give_names(self, variable, name):
+        """Name a new weight: within the layer, a name used before gets a number, and in full as Keras writes it."""
+        own = [*self._trainable_weights, *self._non_trainable_weights, *self._unsaved_state]
+        variable.own_name = free_name(name, [name for name, _ in self._named(own)])
+        variable.name = adapter.scoped_name(self, variable.own_name)
+
     @staticmethod
     def _named(variables):
-        """(name within the layer, variable) for each of `variables`; a name used twice gets a number."""
-        named, taken = [], set()
+        """(name within the layer, variable) for each of `variables`."""
+        named: list = []
         for variable in variables:
-            stem = name = variable.name.rpartition("/")[2].partition(":")[0]
-            number = 0
-            while name in taken:
-                number += 1
-                name = f"{stem}_{number}"
-            taken.add(name)
-            named.append((name, variable))
+            # A variable that the user put among the weights has no such name, or one that is good for another layer.
+            name = getattr(variable, "own_name", None) or variable.name.rpartition("/")[2].partition(":")[0]
+            named.append((free_name(name, [taken for taken, _ in named]), variable))
         return named
 
     def variables(self):

@@ -1,10 +1,10 @@
 """Activations that have weights or arguments, as layers."""
 
 from jkeras import activations, constraints, initializers, regularizers
-from jkeras.graph.layer import Layer
+from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.arguments import names_layer
 
-__all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
+__all__ = ["ELU", "InputSpec", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
 
 
 class LeakyReLU(Layer):

@@ -13,7 +13,7 @@ from jax import lax
 
 from jkeras import activations, batch, constraints, initializers, random, regularizers
 from jkeras.graph import adapter
-from jkeras.graph.layer import Layer
+from jkeras.graph.layer import Layer, free_name
 from jkeras.graph.tensor import is_symbol
 from jkeras.layers.arguments import count, names_layer
 from jkeras.serialize.objects import has_arg
@@ -277,6 +277,18 @@ class StackedRNNCells(Layer):
         self.cells = list(cells)
         self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)
+
+    init = Layer.init  # which does not go through `build` below
+
+    def build(self, input_shape):
+        """Build the cells. Their weights share a name scope, so equal names get a number: 'rnn_1/kernel_1:0'."""
+        super().build(input_shape)
+        taken: list = []
+        for cell in self.sublayers().values():
+            for weight in cell.weights:
+                stem, colon, place = weight.name.partition(":")
+                weight.name = free_name(stem, taken) + colon + place
+                taken.append(weight.name.partition(":")[0])
 
     def _in_state_order(self, items):
         return list(items)[::-1] if self.reverse_state_order else list(items)

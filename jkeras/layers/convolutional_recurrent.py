@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jkeras import config
-from jkeras.graph.layer import InputSpec
+from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.cell import Cell, first_shape, sizes
 from jkeras.layers.kernels import conv, rnn
 from jkeras.layers.kernels.windows import (
@@ -20,8 +20,9 @@ from jkeras.layers.kernels.windows import (
 )
 from jkeras.layers.legacy import ConvRecurrent2D, Recurrent
 from jkeras.layers.recurrent import RNN, CellLayer, LSTMCell
+from jkeras.serialize.objects import has_arg
 
-__all__ = ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D", "ConvRecurrent2D", "Recurrent"]
+__all__ = ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D", "ConvRecurrent2D", "Layer", "Recurrent", "has_arg"]
 
 
 def _convolve_in_loop(inputs, kernel, strides, padding, data_format, dilation_rate):

@@ -9,10 +9,10 @@ import numpy as np
 from jax import lax
 
 from jkeras import batch, constraints, initializers, regularizers
-from jkeras.graph.layer import Layer
+from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.arguments import check_fraction, names_layer
 
-__all__ = ["BatchNormalization"]
+__all__ = ["BatchNormalization", "InputSpec"]
 
 # The fused operation, which Keras uses for images in channels_last, knows no smaller epsilon.
 _FUSED_EPSILON = 1.001e-5

@@ -28,9 +28,10 @@ from jkeras.layers.cell import (
     whole_batch,
 )
 from jkeras.layers.kernels import rnn
+from jkeras.layers.legacy import Recurrent
 from jkeras.serialize.objects import CustomObjectScope, has_arg
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Recurrent", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells"]
 
 # With these activations the whole-sequence kernels apply: one element of the result depends on one element only.
 # fmt: off
@@ -444,10 +445,10 @@ class CellLayer(RNN):
 
     def __init__(self, arguments, kwargs):
         if arguments.get("implementation") == 0:
+            # So says Keras 2.2.4, and keeps the 0, with which it computes as with 2.
             warnings.warn(
                 "`implementation=0` has been deprecated, and now defaults to `implementation=1`.", stacklevel=3
             )
-            arguments = {**arguments, "implementation": 1}
         cell = self.cell_class(**{name: arguments[name] for name in arguments_of(self.cell_class)})
         super().__init__(cell, **{name: arguments[name] for name in arguments_of(RNN) if name != "cell"}, **kwargs)
         self.activity_regularizer = regularizers.get(arguments["activity_regularizer"])

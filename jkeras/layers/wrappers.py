@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jkeras import random
 from jkeras.graph import adapter
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.topology import Network
 from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
 from jkeras.layers.recurrent import RNN
-from jkeras.serialize.objects import CustomObjectScope
+from jkeras.serialize.objects import CustomObjectScope, has_arg
 
-__all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
+__all__ = ["Bidirectional", "TimeDistributed", "Wrapper", "has_arg"]
 
 
 def run_inner(layer, name, params, state, inputs, *, key=None, **arguments):
@@ -48,6 +49,9 @@ class Wrapper(Layer):
 
     def sublayers(self):
         return {"layer": self.layer}
+
+    def saved_weights(self):
+        return self.layer.saved_weights()
 
     def sublayer_shapes(self, input_shape):
         return {"layer": input_shape}
@@ -112,9 +116,21 @@ class TimeDistributed(Wrapper):
         )  # fmt: skip
         return jax.tree.map(lambda array: array.reshape((batch, time, *array.shape[1:])), outputs), state
 
+    def run(self, params, state, inputs, *, mask=None, **arguments):
+        call = super().run(params, state, inputs, mask=mask, **arguments)
+        if isinstance(self.layer, Network) and call.mask is not None:  # which may depend on the weights at hand
+            weights = params.get("layer", {}), state.get("layer", {})
+            inner = self.layer.run(*weights, _steps_as_examples(inputs), mask=_steps_as_examples(mask))
+            call.mask = self._joined(inner.mask, inputs, mask)
+        return call
+
     def compute_mask(self, inputs, mask=None):
         """The mask that the layer makes of each time step; failing that, which time steps have anything unmasked."""
-        made = self.layer.compute_mask(_steps_as_examples(inputs), _steps_as_examples(mask))
+        return self._joined(self.layer.compute_mask(_steps_as_examples(inputs), _steps_as_examples(mask)), inputs, mask)
+
+    @staticmethod
+    def _joined(made, inputs, mask):
+        """The mask `made` of the single steps, or if there is none that of which steps have anything unmasked."""
         if made is not None:
             return made.reshape((*inputs.shape[:2], *made.shape[1:]))
         if mask is None or mask.ndim == 2:
@@ -200,6 +216,9 @@ class Bidirectional(Wrapper):
     @_num_constants.setter
     def _num_constants(self, count):
         self.forward_layer._num_constants = self.backward_layer._num_constants = count
+
+    def saved_weights(self):
+        return self.forward_layer.saved_weights() + self.backward_layer.saved_weights()
 
     # ------------------------------------------------------------------------------------------------ the pure pair
 
