@@ -216,8 +216,8 @@ class Sequential(Model):
         """
         if not self.built:
             raise ValueError(
-                f"Sequential {self.name} does not know the shape of its input: give its first layer an `input_shape`, or "
-                "call build(input_shape)."
+                f"Sequential {self.name} does not know the shape of its input: give its first layer an `input_shape`, "
+                "or call build(input_shape)."
             )
         return super().init(key, input_shape)
 

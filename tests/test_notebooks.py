@@ -40,9 +40,8 @@ def test_readme_example_runs(tmp_path, monkeypatch):
 
 
 def test_the_page_on_training_runs(tmp_path, monkeypatch, capsys):
-    blocks = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs/training.md").read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "training"}
     for block in blocks:

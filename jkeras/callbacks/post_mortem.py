@@ -36,8 +36,8 @@ class NaNPostMortem(Callback):
         """Repeat the step in the file `path` on `model`, which takes over the state from before it.
 
         Returns:
-            The finding: 'where' ('input', 'weights', 'forward', 'loss', 'backward', 'optimizer', or 'step' if nothing of
-            it shows when the step is computed layer by layer), the 'name' of the layer ('model_1/dense_2' inside of a
+            The finding: 'where' ('input', 'weights', 'forward', 'loss', 'backward', 'optimizer', or 'step' if nothing
+            of it shows when the step is computed layer by layer), the 'name' of the layer ('model_1/dense_2' inside of a
             model), loss, input, weight or optimizer, and a 'message'.
 
         Raises:

@@ -97,9 +97,9 @@ class OnGenerators:
                 generator, steps, self._batch_maker("fit_generator", class_weight), makers, "fit_generator",
                 epochs=left, order=order, skip=skip,
             ) as source,
-            self._validation_source(validation_data, named["validation_steps"], makers, left, done) as (held_out, arrays),
+            self._validation_source(validation_data, named["validation_steps"], makers, left, done) as (held_out, kept),
         ):  # fmt: skip
-            return Fitting(self, source, held_out, run, callbacks, params, arrays)(initial_epoch, saved)
+            return Fitting(self, source, held_out, run, callbacks, params, kept)(initial_epoch, saved)
 
     @contextlib.contextmanager
     def _validation_source(self, data, steps, workers, epochs, epochs_done):
@@ -194,8 +194,8 @@ class Workers:
 
     @contextlib.contextmanager
     def batches(self, source, limit, order=None, skip=0):
-        """`limit` batches of `source`; `order(epoch)` are the numbers of a Sequence's batches, and the first `skip` ones
-        are left out. The workers end with the block."""
+        """`limit` batches of `source`, the first `skip` ones left out; `order(epoch)` are the numbers of a Sequence's
+        batches. The workers end with the block."""
         if not isinstance(source, Sequence):
             if self.use_multiprocessing and self.workers > 1:
                 warnings.warn(
