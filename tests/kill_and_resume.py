@@ -3,8 +3,8 @@
     python tests/kill_and_resume.py [--kills 20] [--every 7] [--feeding sequence]
 
 The run has dropout, BatchNormalization, Adam, ReduceLROnPlateau, EarlyStopping, validation data and a last batch that
-is smaller than the others. It is first run undisturbed; then, for each kill, in a new directory: started, killed by SIGKILL
-at a random moment of `fit`, and started again until it ends. Compared are the SHA-256 of the weights, of the
+is smaller than the others. It is first run undisturbed; then, for each kill, in a new directory: started, killed by
+SIGKILL at a random moment of `fit`, and started again until it ends. Compared are the SHA-256 of the weights, of the
 optimizer's arrays (the number of steps taken among them) and of the history.
 """
 

@@ -37,8 +37,8 @@ class NaNPostMortem(Callback):
 
         Returns:
             The finding: 'where' ('input', 'weights', 'forward', 'loss', 'backward', 'optimizer', or 'step' if nothing
-            of it shows when the step is computed layer by layer), the 'name' of the layer ('model_1/dense_2' inside of a
-            model), loss, input, weight or optimizer, and a 'message'.
+            of it shows when the step is computed layer by layer), the 'name' of the layer ('model_1/dense_2' inside of
+            a model), loss, input, weight or optimizer, and a 'message'.
 
         Raises:
             ValueError: if the file is of another model, or damaged.
