@@ -434,9 +434,9 @@ def test_activity_and_weight_penalties_reach_the_model():
         (lambda: L.Cropping2D("a"), "`cropping` should have two elements"),
         (lambda: L.Conv2D(3, 2)(Input((5, 5, None))), "channel dimension of the inputs should be defined"),
         (lambda: L.Conv2D(3, 2, name="c")(Input((5, 5))), "Input 0 is incompatible with layer c: expected ndim=4"),
-        (lambda: L.Conv2D(3, 7, name="c")(Input((5, 5, 1))), "Layer c: Negative dimension size"),
-        (lambda: P.MaxPooling2D(5, name="p")(Input((3, 3, 1))), "Layer p: Negative dimension size"),
-        (lambda: L.Cropping1D(3, name="c")(Input((5, 1))), "Layer c: .*more than the 5 entries"),
+        (lambda: L.Conv2D(3, 7, name="c")(Input((5, 5, 1))), "^Layer c .Conv2D. called on .*: Negative dimension size"),
+        (lambda: P.MaxPooling2D(5, name="p")(Input((3, 3, 1))), "^Layer p .MaxPooling2D. called on .*: Negative dimension size"),
+        (lambda: L.Cropping1D(3, name="c")(Input((5, 1))), "^Layer c .Cropping1D. .*more than the 5 entries"),
     ],
 )
 def test_errors(make, message):
@@ -447,7 +447,7 @@ def test_errors(make, message):
 def test_other_channels_than_the_weights_have():
     layer = L.Conv2D(3, 2, name="c")
     layer(Input((5, 5, 2)))
-    with pytest.raises(ValueError, match="layer c: expected axis -1 of input shape to have value 2"):
+    with pytest.raises(ValueError, match="^Layer c .Conv2D. .*: expected axis -1 of input shape to have value 2"):
         layer(Input((5, 5, 3)))
 
 

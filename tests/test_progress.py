@@ -26,6 +26,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(generic_utils, "time", clock)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # which another test may have brought in
     return clock
 
 
