@@ -18,7 +18,10 @@ import subprocess
 import sys
 import time
 
-from training import CASES, build, data, with_input
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from training import CASES, build, data, with_input  # noqa: E402
 
 EPOCHS = {"digits_mlp": 20, "mnist_mlp": 6}
 FEEDING = ("sequence", "sequence, 4 threads", "generator")
@@ -97,10 +100,8 @@ def logging(rounds):
 
 def measure(case, library, how):
     """One run in a process of its own."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, os.path.abspath(__file__), "--one", json.dumps([case, library, how])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{case} {library} {how} failed:\n{done.stderr[-3000:]}")
     return float(done.stdout.strip().splitlines()[-1])
