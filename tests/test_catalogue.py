@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib
 import json
+import os
 import pathlib
 import re
 
@@ -360,7 +361,9 @@ def test_numbers_are_those_of_keras(entry):
 
 
 def last_of_class(chosen):
-    """The last entry of each class among `chosen`."""
+    """The last entry of each class among `chosen`; all of them with JKERAS_CATALOGUE=all, which takes minutes."""
+    if os.environ.get("JKERAS_CATALOGUE") == "all":
+        return chosen
     last = {type(filled(entry)[0]).__name__: entry for entry in chosen}
     return [entry for entry in chosen if entry in last.values()]
 
