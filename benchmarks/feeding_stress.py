@@ -90,7 +90,7 @@ def expected_of(kind, count, workers, epochs):
 def settings(draw):
     """Numbers of batches and workers, size of the queue, delay, and numbers per batch."""
     return (
-        *(draw.randint(1, high) for high in (20, 4, 8)),
+        *(draw.randint(1, high) for high in (20, 8, 8)),
         draw.choice([0, 0, 0.002]),
         draw.choice([2, 10, 200_000]),
     )
