@@ -70,8 +70,9 @@ class Fitting:
         self.callbacks = cbks.CallbackList([*own, *(callbacks or []), model.history])
         self.callbacks.set_model(model)
         self.callbacks.set_params({**params, "do_validation": held_out is not None})
+        held_out_arrays = None if validation is None else _with_weights(*validation)
         for callback in self.callbacks:
-            callback.validation_data = None if validation is None else _with_weights(*validation)
+            callback.validation_data = held_out_arrays
         self.hooks = _Hooks(model, self.callbacks) if self.callbacks.needs_batches else None
 
     def __call__(self, initial_epoch, saved=None):
@@ -85,7 +86,7 @@ class Fitting:
         model.stop_training = False
         epoch, start = (initial_epoch, 0) if saved is None else (saved["epoch"], saved["batch"])
         self._first, self._trained = initial_epoch, None
-        if self.source.examples is not None:
+        if self.source.examples is not None and self.run.numpy_state is not None:
             for past in range(initial_epoch, epoch):
                 self.source.order(past)  # numpy's generator goes on from the order of the epoch before
         try:
