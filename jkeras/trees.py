@@ -1,0 +1,66 @@
+"""Nested dicts of arrays: what params and state are. A path is the tuple of names that leads to a leaf or a part."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["as_list", "drop", "get", "leaves", "merge", "put", "split"]
+
+
+def as_list(value: Any) -> list:
+    """`value` as a list: itself if it is a list or tuple, else the only entry."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def leaves(tree: dict, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+    """(path, leaf) of every leaf, in the order of the dicts."""
+    for name, part in tree.items():
+        if isinstance(part, dict):
+            yield from leaves(part, (*path, name))
+        else:
+            yield (*path, name), part
+
+
+def get(tree: dict, path: tuple, default: Any = None) -> Any:
+    """What stands at `path`; `default` if nothing does."""
+    for name in path:
+        if not isinstance(tree, dict) or name not in tree:
+            return default
+        tree = tree[name]
+    return tree
+
+
+def put(tree: dict, path: tuple, value: Any) -> Any:
+    """`tree` with `value` at `path`; nothing is changed in place."""
+    if not path:
+        return value
+    return {**tree, path[0]: put(tree.get(path[0], {}), path[1:], value)}
+
+
+def drop(tree: dict, path: tuple) -> dict:
+    """`tree` without what stands at `path`, and without parts that are empty then."""
+    if get(tree, path) is None:
+        return tree
+    rest = {name: part for name, part in tree.items() if name != path[0]}
+    inner = drop(tree[path[0]], path[1:]) if len(path) > 1 else {}
+    return {**rest, path[0]: inner} if inner else rest
+
+
+def split(tree: dict, chosen: Callable[[tuple], bool], path: tuple = ()) -> tuple[dict, dict]:
+    """`tree` in two: the leaves whose path `chosen(path)` accepts, and the others. Neither has empty parts."""
+    first, second = {}, {}
+    for name, part in tree.items():
+        if isinstance(part, dict):
+            for target, inner in zip((first, second), split(part, chosen, (*path, name)), strict=True):
+                if inner:
+                    target[name] = inner
+        else:
+            (first if chosen((*path, name)) else second)[name] = part
+    return first, second
+
+
+def merge(first: dict, second: dict) -> dict:
+    """The tree of which `first` and `second` are the two parts; `first` wins where both have a leaf."""
+    merged = dict(second)
+    for name, part in first.items():
+        merged[name] = merge(part, merged[name]) if isinstance(part, dict) and name in merged else part
+    return merged
