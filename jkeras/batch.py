@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "whole"]
+__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "unsplit", "whole"]
 
 AXIS = "batch"
 _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", default=None)
@@ -21,6 +21,16 @@ _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", d
 def mapped(shards: int):
     """Say that what is traced inside runs on `shards` equal parts of a batch, under the axis named "batch"."""
     token = _shards.set(shards)
+    try:
+        yield
+    finally:
+        _shards.reset(token)
+
+
+@contextlib.contextmanager
+def unsplit():
+    """Say that what is traced inside computes on the whole batch, the same on all devices of a mapped step."""
+    token = _shards.set(None)
     try:
         yield
     finally:
@@ -60,7 +70,10 @@ def whole(tree):
     """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
     if _shards.get() is None:
         return tree
-    return jax.tree.map(lambda array: lax.all_gather(array, AXIS, tiled=True), tree)
+    return jax.tree.map(
+        lambda array: lax.all_gather(array, AXIS, tiled=True) if jnp.ndim(array) else array,
+        tree,
+    )
 
 
 def first_place(local_size):

@@ -198,8 +198,7 @@ def _in_losses(model, params, state, data, key):
     steps = model._steps
     inputs, targets, weights = data
     with steps.surroundings(params, state, key, True) as around:
-        call = steps.model.run(params, state, inputs, key=key, training=True)
-        around.ran(call)
+        call = around.run(inputs)
         outputs = zip(steps.objective.outputs, as_list(call.outputs), as_list(call.mask), strict=True)
         with_loss = [each for each in outputs if each[0].loss]
         for (output, prediction, mask), target, weight in zip(with_loss, targets, weights, strict=True):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras.graph.infer import infer
-from jkeras.graph.scope import current_scope
+from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.lift import Symbol, lift
 
 __all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name"]
@@ -110,6 +110,12 @@ class SymbolicTensor(Symbol):
         scope = current_scope()
         return None if scope is None else scope.lookup(self)
 
+    def unbound(self):
+        """What stands for it where nothing was bound to it: nothing."""
+
+    def noted(self, found: dict):
+        """What stands for it in an abstract run that looks for variables: nothing."""
+
     def __jax_array__(self):
         value = self.traced()
         if value is None:
@@ -190,21 +196,23 @@ class Variable(SymbolicTensor):
         self.regularizer = regularizer
         self.constraint = constraint
         self._value = value
-        self._key = key
+        self.key = key
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False
+    #: Of a layer's weight, the path of names that leads to it in the layer's params or state.
+    place: tuple | None = None
 
     @property
     def value(self):
-        bound = self.traced()
-        return self.current() if bound is None else bound
+        scope = current_scope()
+        return self.current() if scope is None else scope.lookup(self)
 
     def current(self):
         """The current array, also inside traced code."""
         if self._value is None:
             with jax.ensure_compile_time_eval():
-                self._value = self.draw(self._key)
+                self._value = self.draw(self.key)
         return self._value
 
     @value.setter
@@ -219,13 +227,22 @@ class Variable(SymbolicTensor):
             self._value = jax.device_put(np.asarray(self.current(), jnp.dtype(self.dtype)))
         return self._value
 
-    def traced(self):
-        """Inside traced code the array that stands for this variable there; its current value if nothing does."""
-        scope = current_scope()
-        if scope is None:
-            return None
-        bound = scope.lookup(self)
-        return self.current() if bound is None else bound
+    def unbound(self):
+        """The value of a constant.
+
+        Raises:
+            UnboundVariableError: for any other variable.
+        """
+        if self.is_constant:
+            return self.current()
+        raise UnboundVariableError(self)
+
+    def noted(self, found: dict):
+        """Note that it was read; an array like it."""
+        if self.is_constant:
+            return self.current()
+        found[self] = True
+        return jnp.zeros(self.shape, jnp.dtype(self.dtype))
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value on the host, also inside traced code."""
@@ -246,17 +263,21 @@ class Node:
 
     Attributes:
         inputs: the symbols among its arguments, in order.
+        reads: the variables that it reads without having them as arguments.
         result: the symbol, or the nest of symbols, of what it returns.
         outputs: the symbols in `result`, in order.
     """
 
     layer = None
+    reads: list = []
 
     def __init__(self, function, args, kwargs):
         self.function, self.args, self.kwargs = function, args, kwargs
         self.inputs = symbols_in([args, kwargs])
         name = getattr(function, "__name__", "function").strip("_<>")
-        structure = infer(self._call, self.inputs)
+        with Finder() as finder:
+            structure = infer(self._call, self.inputs)
+        self.reads = list(finder.found)
         self.result = jax.tree.map(
             lambda spec: SymbolicTensor(spec.shape, spec.dtype, unique_name(name), self), structure
         )

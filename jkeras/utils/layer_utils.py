@@ -75,7 +75,7 @@ def _shape(layer):
 
 def _connections(model, layer) -> list:
     """'name[call][output]' of each input of the layer's calls in this model."""
-    relevant = {node for nodes in model._nodes_by_depth.values() for node in nodes}
+    relevant = set(model.nodes)
     return [
         f"{source.name}[{index}][{tensor}]"
         for node in layer._inbound_nodes
