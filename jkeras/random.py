@@ -22,6 +22,9 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+
+from jkeras import batch
 
 __all__ = [
     "Key",
@@ -58,7 +61,9 @@ class Key:
 
     def fold(self, *names) -> "Key":
         """The key for what is called `names` inside of what this key is for. Costs nothing until something is drawn."""
-        return dataclasses.replace(self, path=self.path + names)
+        # 3 and numpy.int64(3) are the same name.
+        plain = tuple(name.item() if isinstance(name, np.generic) else name for name in names)
+        return dataclasses.replace(self, path=self.path + plain)
 
     def at(self, first) -> "Key":
         """The same key for a part of the batch whose first example has the place `first`."""
@@ -114,11 +119,17 @@ def _from_seed(seed: int):
 
 def _draw(key, sample, shape, per_example):
     key = as_key(key)
-    draw_key = key.draw_key()
+    draw_key, shape = key.draw_key(), tuple(shape)
     if not per_example or not shape:
-        return sample(draw_key, tuple(shape))
-    places = key.first + jnp.arange(shape[0], dtype=jnp.uint32)
-    return jax.vmap(lambda place: sample(jax.random.fold_in(draw_key, place), tuple(shape[1:])))(places)
+        return sample(draw_key, shape)
+    # In a mapped step these are the examples of one part of the batch, which is known by their number.
+    first = key.first + batch.first_place(shape[0])
+    if "threefry" not in str(jax.random.key_impl(draw_key)):
+        # Keys whose draws depend on how many keys there are side by side: drawn at once for the whole batch.
+        whole = sample(draw_key, (shape[0] * batch.shards(), *shape[1:]))
+        return whole if batch.shards() == 1 else lax.dynamic_slice_in_dim(whole, first, shape[0])
+    places = first + jnp.arange(shape[0], dtype=jnp.uint32)
+    return jax.vmap(lambda place: sample(jax.random.fold_in(draw_key, place), shape[1:]))(places)
 
 
 def uniform(key, shape, minval=0.0, maxval=1.0, dtype=jnp.float32, *, per_example=True):

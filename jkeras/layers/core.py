@@ -546,6 +546,8 @@ class Lambda(Layer):
         [9.0]
     """
 
+    calls_user_code = True
+
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)
         if not callable(function):
