@@ -19,6 +19,7 @@ import dataclasses
 import inspect
 import numbers
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -58,7 +59,7 @@ class InputSpec:
         if self.shape is not None:
             self.ndim = len(self.shape)
 
-    def mismatch(self, shape) -> str | None:
+    def mismatch(self, shape: Any) -> str | None:
         """What about `shape` does not fit, in words; None if it fits."""
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
@@ -105,7 +106,7 @@ def snake_case(name: str) -> str:
     return "private" + name if name[0] == "_" else name
 
 
-def as_shape(value, argument: str, who: str) -> tuple:
+def as_shape(value: Any, argument: str, who: str) -> tuple:
     """`value` as a shape, a tuple of sizes and Nones; the message calls it `argument` of `who`.
 
     Raises:
@@ -119,7 +120,7 @@ def as_shape(value, argument: str, who: str) -> tuple:
     return tuple(size if size is None else int(size) for size in value)
 
 
-def config_value(value):
+def config_value(value: Any):
     """`value` as config files hold it: objects as {'class_name', 'config'}, functions by name, arrays as lists."""
     if hasattr(value, "get_config"):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -162,7 +163,7 @@ class Layer(NodeAccess, HoldsWeights):
         super().__init_subclass__(**kwargs)
         adapter.adopt(cls)
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         for argument in kwargs:
             if argument not in _BASE_ARGUMENTS:
                 raise TypeError(
@@ -231,7 +232,9 @@ class Layer(NodeAccess, HoldsWeights):
             elif name in tree:
                 del tree[name]
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
+    ):
         """Outputs and next state for `inputs` (an array, or a list of arrays).
 
         Arguments:
@@ -242,11 +245,11 @@ class Layer(NodeAccess, HoldsWeights):
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither `apply` nor `call`.")
 
-    def sublayer_shapes(self, input_shape) -> dict:
+    def sublayer_shapes(self, input_shape: Any) -> dict:
         """The input shape of each of `sublayers` when this layer's input has `input_shape`."""
         return {}
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """The mask(s) of the outputs: that of the inputs for layers which support masking."""
         if not self.supports_masking:
             if any(part is not None for part in jax.tree.leaves(mask)):
@@ -254,7 +257,7 @@ class Layer(NodeAccess, HoldsWeights):
             return None
         return mask
 
-    def draw_key(self, key):
+    def draw_key(self, key: Any):
         """`key`, for a layer that draws random numbers while training.
 
         Raises:
@@ -311,7 +314,7 @@ class Layer(NodeAccess, HoldsWeights):
                 self.adopt_weight(place, variable, trainable).key = key
         self.built = True
 
-    def add_loss(self, losses, inputs=None):
+    def add_loss(self, losses: Any, inputs: Any = None):
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
@@ -322,7 +325,7 @@ class Layer(NodeAccess, HoldsWeights):
         """The symbols that were added to the loss outside of calls."""
         return self._added_losses
 
-    def add_update(self, updates, inputs=None):
+    def add_update(self, updates: Iterable, inputs: Any = None):
         """Inside `call`: pairs (variable, next value) that a training step carries out."""
         scope = current_scope()
         if scope is None:
@@ -332,7 +335,7 @@ class Layer(NodeAccess, HoldsWeights):
         for variable, value in updates or ():
             scope.update(variable, value)
 
-    def call(self, inputs, mask=None, training=None, **arguments):
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any):
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""
         return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
 
@@ -365,7 +368,7 @@ class Layer(NodeAccess, HoldsWeights):
             self._initial_weights = None
         return LayerNode(self, symbols, arguments).result
 
-    def assert_input_compatibility(self, shapes):
+    def assert_input_compatibility(self, shapes: list):
         """Check shapes against `input_spec`.
 
         Raises:
@@ -387,7 +390,7 @@ class Layer(NodeAccess, HoldsWeights):
                     f"Input {index} is incompatible with layer {self.name}: {problem}. Input shape: {tuple(shape)}."
                 )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any):
         """The shape of the output(s) for inputs of `input_shape` (a tuple, or a list of tuples), inferred from
         `apply`."""
         several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
@@ -427,7 +430,7 @@ class Layer(NodeAccess, HoldsWeights):
         return base | {name: config_value(getattr(self, name)) for name in self._config_names()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict):
         """A new layer from a config as `get_config` gives."""
         return cls(**config)
 
