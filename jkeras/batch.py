@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "whole"]
+__all__ = ["AXIS", "first_place", "gathered", "mapped", "mean", "means", "shards", "whole"]
 
 AXIS = "batch"
 _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", default=None)
@@ -21,6 +21,16 @@ _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", d
 def mapped(shards: int):
     """Say that what is traced inside runs on `shards` equal parts of a batch, under the axis named "batch"."""
     token = _shards.set(shards)
+    try:
+        yield
+    finally:
+        _shards.reset(token)
+
+
+@contextlib.contextmanager
+def gathered():
+    """Say that what is computed inside has been given the `whole` batch: nothing reaches across parts there."""
+    token = _shards.set(None)
     try:
         yield
     finally:
