@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "unsplit", "whole"]
+__all__ = ["AXIS", "first_place", "gathered", "mapped", "mean", "means", "shards", "whole"]
 
 AXIS = "batch"
 _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", default=None)
@@ -29,8 +29,8 @@ def mapped(shards: int):
 
 
 @contextlib.contextmanager
-def unsplit():
-    """Say that what is traced inside computes on the whole batch, the same on all devices of a mapped step."""
+def gathered():
+    """Say that what is computed inside has been given the `whole` batch: nothing reaches across parts there."""
     token = _shards.set(None)
     try:
         yield

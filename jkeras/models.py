@@ -74,7 +74,7 @@ class Model(Trainable):
                 "This model has not yet been built. Build the model first by calling build() or calling fit() with "
                 "some data. Or specify input_shape or batch_input_shape in the first layer for automatic build."
             )
-        self._check_trainable()
+        self.check_trainable()
         print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
 
     def save(self, filepath, overwrite=True, include_optimizer=True):
@@ -180,11 +180,8 @@ class Sequential(Model):
 
     def _reconnect(self):
         self._inbound_nodes = []
-        self._predictor = None
-        self.__dict__.pop("_dtype_set", None)
         self._connect(self.inputs, self.outputs)
-        if self.optimizer is not None:
-            self._finish_compile()
+        self.renew_trainer()
 
     def pop(self):
         """Remove the last layer.

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["as_list", "drop", "get", "leaves", "merge", "put", "split"]
+__all__ = ["OUTSIDE", "as_list", "drop", "get", "leaves", "merge", "put", "split"]
+
+#: The name, in the state of a model, of the variables from outside that it reads. No layer can have it.
+OUTSIDE = "(outside)"
 
 
 def as_list(value: Any) -> list:

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "jkeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "batch", "random", "lift"}
+BASE = {"config", "batch", "random", "lift", "trees"}
 LEAVES = {"activations", "initializers", "regularizers", "constraints", "losses", "metrics"}
 CORE = BASE | LEAVES | {"serialize", "graph"}
 # Public addresses of helpers that the shell itself needs; they stand below it, and may not import it.
@@ -26,7 +26,7 @@ MAY_IMPORT = {
     **dict.fromkeys(LEAVES, BASE | LEAVES | {"serialize"}),
     "graph": CORE,
     "layers": CORE,
-    "train": {"config", "random", "batch"},
+    "train": {"config", "random", "batch", "trees"},
     "data": {"config"},
     **dict.fromkeys(HELPERS, CORE | HELPERS | {"layers", "data"}),
     "optimizers": CORE | {"train"},

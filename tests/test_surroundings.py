@@ -6,7 +6,7 @@ import pytest
 
 from jkeras import backend as K
 from jkeras import callbacks, layers, losses, optimizers
-from jkeras.engine.surroundings import PLACE
+from jkeras.train.core import OUTSIDE
 from jkeras.layers import Dense, Input, Lambda
 from jkeras.models import Model, Sequential
 
@@ -117,7 +117,7 @@ def test_a_constant_costs_no_second_trace():
     loss, shift = Traced(), K.constant([1.0, 2.0])
     model = small(lambda y_true, y_pred: losses.mean_absolute_error(y_true, y_pred + shift))
     fit(model)
-    assert PLACE not in model._variables["state"]
+    assert OUTSIDE not in model.trainer.core.variables[1]
     assert loss.times == 0
 
 

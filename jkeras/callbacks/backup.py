@@ -5,6 +5,7 @@ import os
 
 from jkeras.callbacks.base import Callback
 from jkeras.serialize import checkpoint
+from jkeras.train.observe import Observer
 
 __all__ = ["BackupAndRestore"]
 
@@ -30,10 +31,15 @@ class BackupAndRestore(Callback):
         100
     """
 
+    keeps_backups = True
+
     def __init__(self, directory, every="epoch"):
         if every != "epoch" and not (isinstance(every, int) and not isinstance(every, bool) and every > 0):
             raise ValueError(f"BackupAndRestore: every must be 'epoch' or a number of steps; got {every!r}.")
         self.directory, self.every = os.fspath(directory), every
+
+    def observer(self, fitting):
+        return None if self.every == "epoch" else _Saving(fitting, self.every)
 
     @property
     def path(self) -> str:
@@ -63,3 +69,17 @@ class BackupAndRestore(Callback):
         """Remove the backup: the run has finished."""
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.path)
+
+
+class _Saving(Observer):
+    """Has a run backed up every so many steps."""
+
+    def __init__(self, fitting, every):
+        self.fitting, self.every = fitting, every
+
+    def room(self, step):
+        return self.every - (self.fitting.steps_before + step) % self.every
+
+    def after(self, view):
+        if self.room(view.step) == self.every:
+            self.fitting.save(self.fitting.epoch, view.step)

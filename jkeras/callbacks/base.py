@@ -65,6 +65,17 @@ class Callback:
         for name, value in state.items():
             setattr(self, name, copy.deepcopy(value))
 
+    #: Whether it keeps what an interrupted run goes on from; see `BackupAndRestore`.
+    keeps_backups = False
+
+    def observer(self, fitting):
+        """What looks at the steps of training for this callback: a `jkeras.train.Observer`, or None.
+
+        Arguments:
+            fitting: the run of `fit`: its `model`, `trainer`, `epoch`, and `steps_before` the epoch.
+        """
+        return
+
     def set_params(self, params):
         self.params = params
 

@@ -3,6 +3,7 @@
 import os
 
 from jkeras.callbacks.base import Callback
+from jkeras.callbacks.diagnosis import Watch, reproduce
 
 __all__ = ["NaNPostMortem"]
 
@@ -31,6 +32,9 @@ class NaNPostMortem(Callback):
     def __init__(self, directory):
         self.directory = os.fspath(directory)
 
+    def observer(self, fitting):
+        return Watch(fitting.trainer, self.directory)
+
     @staticmethod
     def reproduce(path, model) -> dict:
         """Repeat the step in the file `path` on `model`, which takes over the state from before it.
@@ -43,4 +47,4 @@ class NaNPostMortem(Callback):
         Raises:
             ValueError: if the file is of another model, or damaged.
         """
-        return model._reproduce_step(path)
+        return reproduce(model.trainer, path)

@@ -1,16 +1,15 @@
 """`TensorBoard`: what happens in training, written for TensorBoard to show."""
 
+import collections
 import os
 
-import jax
 import numpy as np
 
-from jkeras import config, random
+from jkeras import config
 from jkeras.callbacks.base import Callback
 from jkeras.callbacks.events import EventFile, Histogram, grey, require_tensorboardx
 from jkeras.data import arrays
 from jkeras.graph.function import Function, nodes_between
-from jkeras.train.state import merge
 
 __all__ = ["TensorBoard"]
 
@@ -79,7 +78,7 @@ class TensorBoard(Callback):
         self._events = EventFile(self.log_dir)
         if self.write_graph:
             self._events.graph(self.model)
-        self._activations = self._gradients = self._embeddings = None
+        self._activations = self._embeddings = None
 
     def set_state(self, state):
         super().set_state(state)
@@ -166,15 +165,13 @@ class TensorBoard(Callback):
 
     def _mean_gradients(self) -> dict:
         """weight -> the gradient of the loss on the validation data."""
-        if self._gradients is None:
-            self._gradients = _gradient_function(self.model)
-        weights, function = self._gradients
-        totals, examples = [0.0] * len(weights), 0
-        for batch in self._validation_batches():
-            size = len(batch[0][0])
-            totals = [total + size * np.asarray(part) for total, part in zip(totals, function(batch), strict=True)]
-            examples += size
-        return {weight: total / examples for weight, total in zip(weights, totals, strict=True)}
+        totals, examples = collections.Counter(), 0
+        for inputs, *others in self._validation_batches():
+            inputs = [np.asarray(rows, symbol.dtype) for symbol, rows in zip(self.model.inputs, inputs, strict=True)]
+            for weight, gradient in self.model.trainer.loss_gradients((inputs, *others)).items():
+                totals[weight] = totals[weight] + len(inputs[0]) * np.asarray(gradient)
+            examples += len(inputs[0])
+        return {weight: total / examples for weight, total in totals.items()}
 
     # ---------------------------------------------------------------------------------------------------- embeddings
 
@@ -258,23 +255,3 @@ def _layer_outputs(model):
         tags += [f"{layer.name}_out_{place}" for place in range(len(outputs))] if several else [f"{layer.name}_out"]
         symbols += outputs
     return tags, symbols
-
-
-def _gradient_function(model):
-    """The trainable weights, and a function of a batch (inputs, targets, weights) to the loss's gradients by them."""
-    steps, variables = model._steps, model._variables
-
-    def loss(trained, frozen, state, batch):
-        fixed = (merge(trained, frozen), random.as_key(0))
-        return steps.test((state, steps.no_metrics()), fixed, batch)[1]["loss"]
-
-    compiled = jax.jit(jax.grad(loss))
-
-    def gradients(batch):
-        with config.precision({variable.dtype for variable in jax.tree.leaves(variables)}):
-            trees = (variables["params"], variables["frozen"], variables["state"])
-            values = jax.tree.map(lambda variable: variable.device_value(), trees)
-            inputs = [np.asarray(rows, symbol.dtype) for symbol, rows in zip(model.inputs, batch[0], strict=True)]
-            return jax.tree.leaves(compiled(*values, (inputs, *batch[1:])))
-
-    return jax.tree.leaves(variables["params"]), gradients

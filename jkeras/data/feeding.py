@@ -1,11 +1,13 @@
 """Batches for the device, from data in memory, too big for it, or made by somebody else."""
 
+import itertools
+
 import jax
 import numpy as np
 
 from jkeras.data import arrays
 
-__all__ = ["Arrays", "Stream"]
+__all__ = ["Arrays", "Batches", "Stream"]
 
 
 class Arrays:
@@ -51,6 +53,29 @@ class Arrays:
         order = self.order(epoch)
         for first, stop in arrays.batch_slices(self.examples, self.batch_size)[start:]:
             yield tuple(arrays.slice_rows(part, order[first:stop]) for part in self.data)
+
+
+class Batches:
+    """Batches that are at hand, or can be made again.
+
+    Arguments:
+        make: gives an iterator over them.
+        steps: how many there are.
+        examples: how many examples in all, None if nobody counts.
+    """
+
+    resident = False
+
+    def __init__(self, make, steps=1, examples=None):
+        self._make, self.steps, self.examples = make, steps, examples
+
+    def batches(self, epoch, start=0):
+        """The batches from number `start` on."""
+        return itertools.islice(self._make(), start, None)
+
+    def example(self):
+        """The first batch, and None: all of its rows."""
+        return next(iter(self._make())), None
 
 
 class Stream:

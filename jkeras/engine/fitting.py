@@ -6,13 +6,11 @@ import jax
 import numpy as np
 
 from jkeras import callbacks as cbks
-from jkeras import config
-from jkeras.callbacks.backup import BackupAndRestore
-from jkeras.callbacks.post_mortem import NaNPostMortem
-from jkeras.engine.post_mortem import Watch
-from jkeras.train.loop import Pauses
+from jkeras import random
+from jkeras.train.observe import Observer, Progress
+from jkeras.train.state import means
 
-__all__ = ["Fitting", "backup_among", "in_precision", "run_over", "unpack"]
+__all__ = ["Fitting", "Outputs", "begun", "in_precision", "measured", "numbers_of", "unpack"]
 
 
 def in_precision(method):
@@ -20,7 +18,9 @@ def in_precision(method):
 
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
-        with config.precision(self._dtypes()):
+        if not self.built:  # which knows no types yet
+            return method(self, *args, **kwargs)
+        with self.trainer.core.precision():
             return method(self, *args, **kwargs)
 
     return wrapped
@@ -31,13 +31,35 @@ def unpack(values):
     return values[0] if len(values) == 1 else values
 
 
-def backup_among(callbacks):
-    """The `BackupAndRestore` among the callbacks that `fit` was given, or None.
+def numbers_of(report, names) -> list:
+    """The numbers of a report in the order of `names`, on the host."""
+    return list(map(float, jax.device_get([report[name] for name in names])))
+
+
+def measured(metrics, names) -> list:
+    """What running sums of losses and metrics have come to, in the order of `names`."""
+    return numbers_of(means(jax.device_get(metrics), np), names)
+
+
+def begun(callbacks, key):
+    """The run to train by, and the backup that it goes on from, or None.
 
     Raises:
-        ValueError: if there are several.
+        ValueError: if several callbacks keep backups, or the backup is of a run with another key.
     """
-    found = [callback for callback in callbacks or () if isinstance(callback, BackupAndRestore)]
+    backup = _backup_among(callbacks)
+    saved = None if backup is None else backup.load()
+    if saved is None:
+        return random.as_run(key), None
+    run = random.Run(random.Key(saved["key"]), saved["numpy_state"])
+    given = None if key is None else random.as_run(key).key.base
+    if given is not None and not np.array_equal(*(jax.random.key_data(base) for base in (given, run.key.base))):
+        raise ValueError(f"BackupAndRestore: {backup.path} is the backup of a run with another key.")
+    return run, saved
+
+
+def _backup_among(callbacks):
+    found = [callback for callback in callbacks or () if callback.keeps_backups]
     if len(found) > 1:
         raise ValueError(f"fit: there can be one BackupAndRestore callback; {len(found)} were given.")
     return found[0] if found else None
@@ -53,117 +75,112 @@ class Fitting:
         callbacks: the user's.
         params: what callbacks are told, besides what is known here.
         validation: the arrays of the validation data, for callbacks, or None.
+
+    Attributes:
+        trainer: what runs the steps; flight: the run of it that is under way.
+        epoch: the number of the epoch; steps_before: how many steps were taken before it.
     """
 
     def __init__(self, model, source, held_out, run, callbacks, params, validation=None):
         self.model, self.source, self.held_out, self.run = model, source, held_out, run
-        self.verbose, self.epochs = params["verbose"], params["epochs"]
-        self.backup = backup_among(callbacks)
-        asked = [callback for callback in callbacks or () if isinstance(callback, NaNPostMortem)]
-        self.watch = Watch(model, asked[0].directory) if asked else None
+        self.trainer, self.names = model.trainer, model.spec.metrics_names
+        self.flight = None
+        self.verbose, self.epochs, self.epoch, self._first = params["verbose"], params["epochs"], 0, 0
+        self.backup = _backup_among(callbacks)
         model.history = cbks.History()
         model.history.key = run
         own = []
         if self.verbose:
             mode = "steps" if source.examples is None else "samples"
-            own.append(cbks.ProgbarLogger(mode, stateful_metrics=list(model._spec.stateful_metrics)))
+            own.append(cbks.ProgbarLogger(mode, stateful_metrics=list(model.spec.stateful_metrics)))
         self.callbacks = cbks.CallbackList([*own, *(callbacks or []), model.history])
         self.callbacks.set_model(model)
         self.callbacks.set_params({**params, "do_validation": held_out is not None})
         held_out_arrays = None if validation is None else _with_weights(*validation)
         for callback in self.callbacks:
             callback.validation_data = held_out_arrays
-        self.hooks = _Hooks(model, self.callbacks) if self.callbacks.needs_batches else None
+
+    @property
+    def steps_before(self) -> int:
+        return (self.epoch - self._first) * self.source.steps
 
     def __call__(self, initial_epoch, saved=None):
         """Train; go on from `saved`, a backup of this run, if there is one. Returns the history."""
-        model = self.model
-        model._check_trainable()
+        model, trainer = self.model, self.trainer
+        model.check_trainable()
         if self.held_out is not None:
-            model._ready("test", self.run.key, self.held_out.example)
-        train_state = model._ready("train", self.run.key, self.source.example)
-        model._runner.latest = None
+            trainer.ready("test", self.held_out.example)
+        trainer.ready("train", self.source.example)
         model.stop_training = False
         epoch, start = (initial_epoch, 0) if saved is None else (saved["epoch"], saved["batch"])
-        self._first, self._trained = initial_epoch, None
+        self._first = initial_epoch
         if self.source.examples is not None and self.run.numpy_state is not None:
             for past in range(initial_epoch, epoch):
                 self.source.order(past)  # numpy's generator goes on from the order of the epoch before
-        try:
-            model._publish(train_state)
-            self.callbacks.on_train_begin()
-            train_state = model._absorb(train_state)
+        self._observers = self._made_observers()
+        self.callbacks.on_train_begin()
+        with trainer.flight(self.run.key) as self.flight:
             if saved is not None and start == 0:
-                train_state = self._restored(train_state, saved)
+                self._restore(saved)
             while epoch < self.epochs and not model.stop_training:
-                train_state = self._epoch(train_state, epoch, start, saved if start else None)
+                self.epoch = epoch
+                self._run_epoch(start, saved if start else None)
                 epoch, start = epoch + 1, 0
-            model._publish(train_state)
-            self.callbacks.on_train_end()
-        except BaseException:
-            model._restore(self._trained or train_state)
-            raise
+        self.callbacks.on_train_end()
         if self.backup is not None:
             self.backup.remove()
         return model.history
 
-    def _epoch(self, train_state, epoch, start, saved):
-        model, names = self.model, self.model._log_names()
+    def _made_observers(self):
+        """What looks at the training steps: what callbacks bring along, those that want every batch, or progress, and
+        the backup last."""
+        brought = [callback.observer(self) for callback in self.callbacks if callback is not self.backup]
+        self._hooks = BatchHooks(self) if self.callbacks.needs_batches else None
+        self._progress = None if self._hooks else Progress(self._tell)
+        last = None if self.backup is None else self.backup.observer(self)
+        return [each for each in (*brought, self._hooks or self._progress, last) if each is not None]
+
+    def _run_epoch(self, start, saved):
+        model, flight, epoch = self.model, self.flight, self.epoch
+        with flight.open():
+            if saved is None:
+                model.reset_metrics()
+            self.callbacks.on_epoch_begin(epoch)
         if saved is None:
-            model.reset_metrics()
-        self.callbacks.on_epoch_begin(epoch)
-        if saved is None:
-            train_state = model._absorb(train_state).replace(metrics=model._steps.no_metrics())
+            flight.start_metrics()
         else:
-            train_state = self._restored(train_state, saved)
-        train_state, broken_off = self._train(train_state, epoch, start)
-        self._trained = train_state
-        logs = dict(zip(names, model._logged(train_state.metrics), strict=True))
+            self._restore(saved)
+        view = flight.run("train", self.source, self._observers, epoch=epoch, start=start)
+        with flight.open():
+            if self._progress is not None and not view.stopped:
+                self._progress.finish()
+            logs = dict(zip(self.names, measured(flight.held.train_state.metrics, self.names), strict=True))
+            # Over arrays a pass that ends at its last batch counts as broken off, over a generator it does not.
+            broken_off = view.stopped and (self.source.examples is not None or view.step < self.source.steps)
+            if self.held_out is not None and not broken_off and self.model.spec.stateful_metrics:
+                model.reset_metrics()
         if self.held_out is not None and not broken_off:
-            train_state, results = self._test(train_state)
+            flight.start_metrics()
+            flight.run("test", self.held_out)
+            with flight.open():
+                results = measured(flight.held.train_state.metrics, self.names)
             # Validation first, as in Keras's logs.
-            logs = {f"val_{name}": value for name, value in zip(names, results, strict=True)} | logs
-        model._publish(train_state)
-        self.callbacks.on_epoch_end(epoch, logs)
-        train_state = model._absorb(train_state)
-        model._runner.latest = ("train", train_state)
+            logs = {f"val_{name}": value for name, value in zip(self.names, results, strict=True)} | logs
+        with flight.open():
+            self.callbacks.on_epoch_end(epoch, logs)
+        flight.held.settle()
         if self.backup is not None and self.backup.every == "epoch":
-            self._save(train_state, epoch + 1, 0)
-        return train_state
+            self.save(epoch + 1, 0)
 
-    def _train(self, train_state, epoch, start):
-        """The TrainState after the epoch, and whether a callback broke it off."""
-        source, hooks = self.source, self.hooks
-        options = {"start": start, "hooks": hooks, "watch": self.watch}
-        options["on_progress"] = None if hooks else self._progress
-        if self.backup is not None and self.backup.every != "epoch":
-            before = (epoch - self._first) * source.steps
-            options["pauses"] = Pauses(self.backup.every, before, lambda number, now: self._save(now, epoch, number))
-        train_state = run_over(self.model._runner, "train", train_state, (), source, epoch, **options)
-        broken_off = hooks is not None and hooks.stop
-        # A pass over arrays that is broken off at its last batch counts as broken off, one over a generator does not.
-        return train_state, broken_off and (source.examples is not None or hooks.done < source.steps)
-
-    def _progress(self, seen, steps, report):
-        self.callbacks.on_progress(steps if self.source.examples is None else seen, self.model._in_order(report))
-
-    def _test(self, train_state):
-        """The TrainState after a pass over the held-out data (states of stateful layers may change), and what was
-        measured."""
-        model = self.model
-        if model._spec.stateful_metrics:
-            model._publish(train_state)
-            model.reset_metrics()
-            train_state = model._absorb(train_state)
-        carry, fixed = model._test_arguments(train_state)
-        carry = run_over(model._runner, "test", carry, fixed, self.held_out, 0)
-        return train_state.replace(state=carry[0]), model._logged(carry[1])
+    def _tell(self, examples, steps, report):
+        seen = steps if self.source.examples is None else examples
+        self.callbacks.on_progress(seen, {name: report[name] for name in self.names})
 
     # --------------------------------------------------------------------------------------------------- backups
 
-    def _save(self, train_state, epoch, batch):
+    def save(self, epoch: int, batch: int) -> None:
         """Back up all that the rest of the run depends on, `batch` batches of `epoch` being done."""
-        names, leaves, _ = self._flat(train_state)
+        names, leaves, _ = self._flat(self.flight.held.train_state)
         self.backup.save(
             {
                 "key": self.run.key.base,
@@ -177,9 +194,9 @@ class Fitting:
             }
         )
 
-    def _restored(self, train_state, saved):
-        """The TrainState of a backup, its numbers and its callbacks' states being taken over."""
-        names, leaves, rebuild = self._flat(train_state)
+    def _restore(self, saved):
+        """Go on from a backup: its state, its numbers and its callbacks' states."""
+        names, leaves, rebuild = self._flat(self.flight.held.train_state)
         _agree("weights and states", saved["names"], names)
         for name, leaf, before in zip(names, leaves, saved["leaves"], strict=True):
             if np.shape(leaf) != np.shape(before):
@@ -192,27 +209,16 @@ class Fitting:
         for callback, (_, state) in zip(kept, saved["callbacks"], strict=True):
             callback.set_state(state)
         train_state = rebuild(saved["leaves"])
-        model = self.model
-        model.stop_training = saved["stopped"]
-        model.optimizer.take_hyperparameters(train_state.opt_state)
-        model._publish(train_state)
-        return train_state
+        self.model.stop_training = saved["stopped"]
+        self.model.optimizer.take_hyperparameters(train_state.opt_state)
+        self.flight.restore(train_state)
 
-    def _flat(self, train_state):
-        """The names of the leaves, the leaves, and the function that makes a TrainState of such leaves.
-
-        Layers are named by their places in the model: a model that is built again in the same process gets other names.
-        """
-        places = {name: f"{place:05}" for place, name in enumerate(dict.fromkeys(_layer_names(self.model)))}
+    @staticmethod
+    def _flat(train_state):
+        """The names of the leaves, the leaves, and the function that makes a TrainState of such leaves."""
         paths, treedef = jax.tree_util.tree_flatten_with_path(train_state)
-        keys = ["/".join(places.get(part, part) for part in _parts(path)) for path, _ in paths]
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-
-        def rebuild(leaves):
-            placed = dict(zip(order, leaves, strict=True))
-            return treedef.unflatten([placed[number] for number in range(len(order))])
-
-        return [keys[number] for number in order], [paths[number][1] for number in order], rebuild
+        names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+        return names, [leaf for _, leaf in paths], treedef.unflatten
 
 
 def _with_weights(inputs, targets, weights):
@@ -224,27 +230,6 @@ def _with_weights(inputs, targets, weights):
     return [*inputs, *targets, *ones]
 
 
-def _layer_names(layer):
-    """The names of the layers inside `layer`, in order, each model before what is in it."""
-    for name, part in layer.sublayers().items():
-        yield name
-        yield from _layer_names(part)
-
-
-def _parts(path):
-    """The parts of a path in a tree: the names in dicts, and whatever else leads there."""
-    for part in path:
-        yield part.key if isinstance(part, jax.tree_util.DictKey) else str(part)
-
-
-def run_over(runner, kind, carry, fixed, source, epoch, **options):
-    """Run `kind` ('train' or 'test') over an epoch of `source`; see `train.loop.Runner`."""
-    if source.resident:
-        rows = source.order(epoch)
-        return runner.epoch(kind, carry, fixed, source.placed(), rows, source.batch_size, **options)
-    return runner.stream(kind, carry, fixed, source.batches(epoch, options.get("start", 0)), **options)
-
-
 def _agree(what, before, now):
     if list(before) != list(now):
         first = next((pair for pair in zip(before, now, strict=False) if pair[0] != pair[1]), (len(before), len(now)))
@@ -254,23 +239,61 @@ def _agree(what, before, now):
         )
 
 
-class _Hooks:
+class BatchHooks(Observer):
     """Callbacks with batch hooks, honoured exactly: before and after every step."""
 
-    def __init__(self, model, callbacks):
-        self.model, self.callbacks = model, callbacks
-        self.stop, self.done = False, 0
+    def __init__(self, fitting):
+        self.model, self.callbacks, self.names = fitting.model, fitting.callbacks, fitting.names
 
-    def begin(self, number, size, train_state):
-        self.model._publish(train_state)
-        self.callbacks.on_batch_begin(number, {"batch": number, "size": size})
-        return self.model._absorb(train_state)
+    def room(self, step):
+        return 1
 
-    def end(self, number, size, train_state, logs):
-        model, self.done = self.model, number + 1
-        model._publish(train_state)
-        named = model._in_order(logs)
-        values = dict(zip(named, map(float, jax.device_get(list(named.values()))), strict=True))
-        self.callbacks.on_batch_end(number, {"batch": number, "size": size} | values)
-        self.stop = model.stop_training
-        return model._absorb(train_state)
+    def before(self, view):
+        self.callbacks.on_batch_begin(view.step, {"batch": view.step, "size": view.size})
+
+    def after(self, view):
+        values = dict(zip(self.names, numbers_of(view.results, self.names), strict=True))
+        number = view.step - 1
+        self.callbacks.on_batch_end(number, {"batch": number, "size": view.size} | values)
+        if self.model.stop_training:
+            view.stop()
+
+
+class Outputs(Observer):
+    """Collects predictions, on the host.
+
+    Arguments:
+        examples: of how many examples there will be some, None if that is not known.
+        tell: `tell(examples, steps)` is called with what is done, or None.
+    """
+
+    def __init__(self, examples=None, tell=None):
+        self._examples, self._tell = examples, tell
+        self._waiting: list = []
+        self._parts: list = []
+        self._joined, self._done = None, 0
+
+    def after(self, view):
+        self._waiting.append((view.results, view.examples, view.step))
+        if len(self._waiting) > 2:  # the device is ahead by two
+            self._store(*self._waiting.pop(0))
+
+    def _store(self, outputs, seen, steps):
+        parts = [np.asarray(output) for output in outputs]
+        if self._examples is None:
+            self._parts.append(parts)
+        else:
+            if self._joined is None:
+                self._joined = [np.empty((self._examples, *part.shape[1:]), part.dtype) for part in parts]
+            for joined, part in zip(self._joined, parts, strict=True):
+                joined[self._done : self._done + len(part)] = part
+            self._done += len(parts[0])
+        if self._tell is not None:
+            self._tell(seen, steps)
+
+    def finish(self) -> list:
+        """All outputs, an array each."""
+        for waiting in self._waiting:
+            self._store(*waiting)
+        self._waiting = []
+        return self._joined if self._parts == [] else [np.concatenate(p) for p in zip(*self._parts, strict=True)]

@@ -9,11 +9,10 @@ import json
 import os
 import warnings
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import config, optimizers
+from jkeras import optimizers
 from jkeras.graph import describe
 from jkeras.layers.core import allow_code as code_allowed
 from jkeras.serialize import hdf5
@@ -355,9 +354,8 @@ def _restore_training(group, model, custom_objects):
 
 
 def _restore_optimizer(model, arrays):
-    with config.precision(model._dtypes()):
-        trained = jax.tree.map(lambda variable: variable.device_value(), model._variables["params"])
-        model.optimizer.state = model.optimizer.init(trained)
+    with model.trainer.core.precision():
+        model.trainer.begin()
         try:
             model.optimizer.set_weights(arrays)
         except ValueError as error:

@@ -4,12 +4,10 @@ import contextlib
 import itertools
 import warnings
 
-import numpy as np
-
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
-from jkeras.engine.fitting import Fitting, in_precision, unpack
-from jkeras.train.loop import RESIDENT_BYTES
+from jkeras.engine.fitting import Fitting, Outputs, begun, in_precision, unpack
+from jkeras.train.dispatch import RESIDENT_BYTES
 from jkeras.utils.data_utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 
 __all__ = ["OnGenerators"]
@@ -78,12 +76,12 @@ class OnGenerators:
         makers = Workers(named["workers"], named["max_queue_size"], named["use_multiprocessing"])
         steps = number_of_steps(generator, named["steps_per_epoch"], "steps_per_epoch", "fit_generator")
         self._check_compiled(generator)
-        run, saved = self._begun(callbacks, key)
+        run, saved = begun(callbacks, key)
         done = 0 if saved is None else saved["epoch"] - initial_epoch
         order = None
         if isinstance(generator, Sequence) and shuffle and (numbers := run.order(True, 1)) is not None:
             order = lambda epoch: numbers(epoch, len(generator))  # noqa: E731
-        names = self._log_names()
+        names = self.spec.metrics_names
         params = {
             "epochs": named["epochs"],
             "steps": steps,
@@ -121,7 +119,7 @@ class OnGenerators:
         """A model that waits for the shape of its data is built from the first batch of a Sequence."""
         if not self.built and isinstance(source, Sequence):
             self._ensure_built(pair_of(source[0], "fit_generator")[0])
-        self._compiled()
+        self.spec  # noqa: B018
 
     def _batch_maker(self, name, class_weight=None):
         """The function from what a generator gives to (inputs, targets, weights)."""
@@ -169,15 +167,11 @@ class OnGenerators:
         makers = Workers(named["workers"], named["max_queue_size"], named["use_multiprocessing"])
         steps = number_of_steps(generator, named["steps"], "steps", "predict_generator")
         progress = cbks.Progbar(steps) if verbose == 1 else None
-        results: list = []
+        outputs = Outputs(None, None if progress is None else lambda seen, steps: progress.update(steps))
         standardize = lambda made: self._standardize_inputs(inputs_of(made, "predict_generator"))  # noqa: E731
         with streaming(generator, steps, standardize, makers, "predict_generator") as source:
-            for done, inputs in enumerate(source.batches(0), 1):
-                outputs = self.predict_on_batch(inputs)
-                results.append(outputs if isinstance(outputs, list) else [outputs])
-                if progress:
-                    progress.update(done)
-        return unpack([np.concatenate(parts) for parts in zip(*results, strict=True)])
+            self.trainer.run("predict", source, [outputs])
+        return unpack(outputs.finish())
 
 
 class Workers:

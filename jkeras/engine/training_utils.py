@@ -111,6 +111,11 @@ def _metric(metric, loss, shape):
     return getattr(function, "name", None) or getattr(function, "__name__", type(function).__name__), function
 
 
+def _is_per_example(function) -> bool:
+    """Whether a loss or metric scores each example by itself: of a user's own function nothing is known."""
+    return getattr(function, "__module__", None) in (losses.__name__, metrics.__name__)
+
+
 def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sample_weight_mode) -> CompileSpec:
     """The meaning of the arguments of `model.compile`.
 
@@ -140,8 +145,7 @@ def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sampl
                 unique = next(n for n in (base, *(f"{base}_{i}" for i in range(1, 99))) if n not in logged)
                 logged.append(unique)
                 running = bool(getattr(function, "stateful", False))
-                own = getattr(function, "__module__", None) in (losses.__name__, metrics.__name__)
-                found.append(Metric(unique, function, use_weights, own, running))
+                found.append(Metric(unique, function, use_weights, _is_per_example(function), running))
                 if running:
                     stateful[unique] = function
         outputs.append(
@@ -151,6 +155,7 @@ def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sampl
                 f"{name}_loss" if several else None,
                 _factor(weights[place]),
                 tuple(found),
+                _is_per_example(functions[place]),
             )
         )
     targets = [place for place, function in enumerate(functions) if function is not None]

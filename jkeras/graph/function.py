@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import config, random, trees
+from jkeras import batch, config, random, trees
 from jkeras.graph.scope import Scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 
@@ -98,7 +98,7 @@ class Execution(Scope):
     def __init__(self, values: Any, *, key: Any = None, training: bool = False, positions: dict | None = None):
         super().__init__(dict(values), training=training, key=None if key is None else random.as_key(key))
         self.values = self.bindings
-        self.positions = positions
+        self.positions, self.shards = positions, batch.shards()
         self.state: dict = {}
         self._calls: collections.Counter = collections.Counter()
 
@@ -113,10 +113,18 @@ class Execution(Scope):
             raise KeyError(symbol.name)
         return found
 
-    def derived(self, symbol: Any):
-        """The value that a symbol of the graph has in this run, computed on the spot."""
-        if symbol.node is None:
-            return None
+    def found_here(self, symbol: Any) -> Any:
+        """The value of a symbol, computed on the spot if it was not needed so far; of the whole batch where that is
+        what is computed with now."""
+        if isinstance(symbol, Variable) or self.shards == batch.shards():
+            return self._known(symbol)
+        with batch.mapped(self.shards):
+            value = self._known(symbol)
+            return batch.whole(value) if symbol.shape[:1] == (None,) else value
+
+    def _known(self, symbol):
+        if symbol in self.values or symbol.node is None:
+            return self.values.get(symbol)
         try:
             nodes = nodes_between(list(filter(is_symbol, self.values)), [symbol])
         except ValueError:  # it depends on other inputs

@@ -33,10 +33,7 @@ from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
 
-__all__ = ["OUTSIDE", "Call", "InputSpec", "Layer", "free_name"]
-
-#: The name, in the state of a model, of the variables from outside that its layers read. No layer can have it.
-OUTSIDE = "(outside)"
+__all__ = ["Call", "InputSpec", "Layer", "free_name"]
 
 
 @dataclasses.dataclass
@@ -226,7 +223,7 @@ class Layer(NodeAccess, HoldsWeights):
         """Put the params and state of the sublayer `name`, unless empty, into those of the layer around it. Variables
         from outside belong to the outermost layer."""
         for tree, part in zip(own, parts, strict=True):
-            part = {key: value for key, value in part.items() if key != OUTSIDE}
+            part = {key: value for key, value in part.items() if key != trees.OUTSIDE}
             if part:
                 tree[name] = part
             elif name in tree:
@@ -293,7 +290,7 @@ class Layer(NodeAccess, HoldsWeights):
     def _losses_of_whole(self, params, state, inputs, key, training, mask, arguments) -> list:
         """What the call adds to the loss, computed from the whole batch on every device."""
         inputs, mask, arguments = batch.whole((inputs, mask, arguments))
-        with batch.unsplit(), Scope(layer=self, training=training, key=key) as scope:
+        with batch.gathered(), Scope(layer=self, training=training, key=key) as scope:
             self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
         return scope.losses
 

@@ -74,17 +74,17 @@ class Scope:
             UnboundVariableError: for a variable that nothing stands for.
         """
         scope = self
-        while symbol not in scope.bindings:
-            derived = scope.derived(symbol)
-            if derived is not None:
-                return derived
+        while True:
+            found = scope.found_here(symbol)
+            if found is not None:
+                return found
             if scope.is_boundary or scope.parent is None:
                 return scope.missing(symbol)
             scope = scope.parent
-        return scope.bindings[symbol]
 
-    def derived(self, symbol: Any) -> Any:
-        """What the bindings of this scope make of a symbol that is not among them; None if nothing."""
+    def found_here(self, symbol: Any) -> Any:
+        """The array that stands for `symbol` in this very scope, or None."""
+        return self.bindings.get(symbol)
 
     def missing(self, symbol: Any) -> Any:
         """What an outermost scope says of a symbol that nothing was bound to."""
@@ -101,6 +101,11 @@ class Scope:
             scope = scope.parent
         scope.updates[variable] = value
 
+    def touched(self, variable: Any) -> None:
+        """Tell who looks for variables that one from outside is updated."""
+        if self.parent is not None:
+            self.parent.touched(variable)
+
     def next_key(self) -> Any:
         """A key for the next draw of this call."""
         if self.key is None:
@@ -112,13 +117,18 @@ class Scope:
 
 
 class Finder(Scope):
-    """Around an abstract run: notes the variables that nothing stands for, in `found`."""
+    """Around an abstract run: notes the variables that nothing stands for, in `found`, and those from outside that are
+    updated, in `updated`."""
 
     is_boundary = True
 
     def __init__(self, **options: Any):
         super().__init__(**options)
         self.found: dict = {}
+        self.updated: dict = {}
 
     def missing(self, symbol: Any) -> Any:
         return symbol.noted(self.found)
+
+    def touched(self, variable: Any) -> None:
+        self.updated[variable] = True

@@ -2,7 +2,7 @@
 call)."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.lift import Symbol, lift
 
-__all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name"]
+__all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name", "values_of"]
 
 
 # ------------------------------------------------------------------------------------------------------------ names
@@ -209,6 +209,7 @@ class Variable(SymbolicTensor):
         self.constraint = constraint
         self._value = value
         self.key = key
+        self._owner = None
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False
@@ -221,23 +222,61 @@ class Variable(SymbolicTensor):
         return self.current() if scope is None else scope.lookup(self)
 
     def current(self):
-        """The current array, also inside traced code."""
-        if self._value is None:
+        """The current array, also inside traced code; while it is lent, a copy that its owner gives."""
+        if self._owner is not None:
+            return self._owner.read([self])[0]
+        value = self._value
+        if value is None and self._owner is not None:  # lent by another thread, just now
+            return self.current()
+        if value is None:
             with jax.ensure_compile_time_eval():
-                self._value = self.draw(self.key)
-        return self._value
+                self._value = value = self.draw(self.key)
+        return value
 
     @value.setter
     def value(self, value: Any):
         if tuple(value.shape) != self.shape:
             raise ValueError(f"{self.name} has shape {self.shape}; a value of shape {tuple(value.shape)} was given.")
         self._value = value
+        if self._owner is not None:
+            self._owner.set(self)
+
+    #: Whether a run may have the value while it moves it on.
+    lends = True
+
+    def lend(self, owner, *, holding=True) -> None:
+        """Let `owner` know the value from now on: `owner.read([self])` gives it, `owner.set(self)` takes over what was
+        stored. Unless `holding`, nothing is stored meanwhile."""
+        self._owner = owner  # before the value goes: who finds no value asks the owner
+        if not holding:
+            self._value = None
+
+    def give_back(self, array) -> None:
+        """Hold `array`, unchecked, and no longer ask anybody."""
+        self._value = array
+        self._owner = None
+
+    @property
+    def lent_to(self):
+        """Whom it is lent to, or None."""
+        return self._owner
+
+    @property
+    def stored(self):
+        """What the variable holds itself, also while it is lent; None if that was not drawn yet."""
+        return self._value
+
+    def __getstate__(self):
+        return {**vars(self), "_value": self._value if self._owner is None else self.current(), "_owner": None}
 
     def device_value(self):
         """The current value as a JAX array, placed on the device once and kept there."""
-        if not isinstance(self._value, jax.Array):
-            self._value = jax.device_put(np.asarray(self.current(), jnp.dtype(self.dtype)))
-        return self._value
+        value = self.current()
+        if not isinstance(value, jax.Array):
+            value = jax.device_put(np.asarray(value, jnp.dtype(self.dtype)))
+            if self._owner is None:
+                self._value = value
+        return value
 
     def unbound(self):
         """The value of a constant.
@@ -265,6 +304,24 @@ class Variable(SymbolicTensor):
 
     def __jax_array__(self):
         return jnp.asarray(self.value)
+
+
+def values_of(variables: Iterable, read: Callable = lambda variable: variable.device_value()) -> list:
+    """The current arrays of variables, on the device unless they are `read` otherwise; those that one owner has, all of
+    one step."""
+    variables = list(variables)
+    while True:
+        owners = [variable.lent_to for variable in variables]
+        lent: dict = {}
+        for variable, owner in zip(variables, owners, strict=True):
+            if owner is not None:
+                lent.setdefault(owner, []).append(variable)
+        found = {}
+        for owner, group in lent.items():
+            found |= dict(zip(group, owner.read(group), strict=True))
+        values = [found[variable] if variable in found else read(variable) for variable in variables]
+        if all(variable.lent_to is owner for variable, owner in zip(variables, owners, strict=True)):
+            return values
 
 
 # ------------------------------------------------------------------------------------------------------------ nodes

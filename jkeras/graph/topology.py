@@ -10,9 +10,9 @@ import numpy as np
 from jkeras import batch, config, random, trees
 from jkeras.graph.connect import LayerNode, mask_key
 from jkeras.graph.function import Execution, nodes_between, variables_of
-from jkeras.graph.layer import OUTSIDE, Call, Layer, as_shape, snake_case
+from jkeras.graph.layer import Call, Layer, as_shape, snake_case
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, unique_number
-from jkeras.trees import as_list
+from jkeras.trees import OUTSIDE, as_list
 
 __all__ = ["Bound", "Input", "InputLayer", "Network"]
 
@@ -523,7 +523,7 @@ class Bound(Execution):
         needed = {symbol for node in nodes for symbol in node.inputs} - made
         values = {symbol: self.value(symbol) for symbol in needed}
         whole = batch.whole({one: value for one, value in values.items() if not isinstance(one, Variable)})
-        with batch.unsplit(), self.fresh({**values, **whole}) as inner:
+        with batch.gathered(), self.fresh({**values, **whole}) as inner:
             inner.compute(nodes)
             return [inner.value(symbol) for symbol in symbols]
 
@@ -538,6 +538,8 @@ class Bound(Execution):
         for path, variable in [*trees.leaves(self._state), *outside.items()]:
             value = self.values[variable]
             if variable in self.updates:
+                if path[0] == OUTSIDE:
+                    self.touched(variable)
                 value = self.updates[variable]
                 value = value.value if isinstance(value, Variable) else value
                 value = jnp.asarray(value, variable.dtype).reshape(variable.shape)

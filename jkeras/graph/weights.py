@@ -8,7 +8,7 @@ import numpy as np
 
 from jkeras import config, initializers, random, regularizers, trees
 from jkeras.graph import adapter
-from jkeras.graph.tensor import Variable
+from jkeras.graph.tensor import Variable, values_of
 
 __all__ = ["HoldsWeights", "free_name"]
 
@@ -174,7 +174,7 @@ class HoldsWeights:
 
     def get_weights(self) -> list:
         """The current values of the weights, as numpy arrays."""
-        return [weight.numpy() for weight in self.saved_weights()]
+        return [np.array(value) for value in values_of(self.saved_weights(), lambda weight: weight.current())]
 
     def set_weights(self, weights: Iterable) -> None:
         """Replace the values of the weights by `weights`, arrays in the order of `get_weights`.
@@ -200,7 +200,8 @@ class HoldsWeights:
 
     def get_trees(self) -> tuple[dict, dict]:
         """The current values as params and state: trees of arrays, as from `init` and for `apply`."""
-        return jax.tree.map(lambda variable: variable.value, self.all_variables())
+        leaves, treedef = jax.tree.flatten(self.all_variables())
+        return treedef.unflatten(values_of(leaves, lambda variable: variable.value))
 
     def set_trees(self, params: dict, state: dict | None = None) -> None:
         """Take over params, and state unless it is None, in the form of `get_trees`.

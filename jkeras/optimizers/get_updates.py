@@ -20,7 +20,7 @@ from jkeras.graph.function import Execution, layers_of, nodes_between, variables
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, symbols_in
 from jkeras.lift import lift
 from jkeras.optimizers.state import Iterations, OptimizerState, writing
-from jkeras.train.parallel import one_copy
+from jkeras.train.mapping import whole as one_copy
 
 __all__ = ["Program", "begin", "program_of"]
 

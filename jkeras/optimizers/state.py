@@ -58,6 +58,8 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
     """
 
     __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
+    #: Its number is part of the optimizer's state already, and lives on the host.
+    lends = False
 
     def __init__(self, value, name: str, dtype=None):
         dtype = np.dtype(dtype or float_type())

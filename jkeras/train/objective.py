@@ -4,6 +4,7 @@ Keras 2.2.4's arithmetic: a mask multiplies the scores and divides by its mean; 
 by the share of weights that are not zero; then the mean over everything.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +66,8 @@ class Output:
         weight: what its loss is multiplied by in the total: a number, or something that has a `value` when it is asked
             for while a step is traced.
         metrics: see `Metric`.
+        per_example: whether the loss scores each example by itself; if not, it is always given the whole batch.
+        alike: whether targets must have the shape of the prediction.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Output:
     loss_name: str | None = None
     weight: Any = 1.0
     metrics: tuple = ()
+    per_example: bool = False
+    alike: bool = False
 
 
 class Objective:
@@ -110,18 +115,39 @@ class Objective:
             if output.loss
         ]
         for (output, prediction, mask), target, weight in zip(with_loss, targets, weights, strict=True):
-            loss = weighted_mean(output.loss(target, prediction), weight, mask)
+            target = _fitted(target, prediction, output)
+            loss = _scored(output.loss, output.per_example, target, prediction, weight, mask)
             total = total + getattr(output.weight, "value", output.weight) * loss
             if output.loss_name:
                 losses[output.loss_name] = loss
             for metric in output.metrics:
-                metrics[metric.name] = _measured(metric, target, prediction, weight, mask)
+                used = weight if metric.weighted else None
+                metrics[metric.name] = _scored(metric.function, metric.per_example, target, prediction, used, mask)
         return total, losses | metrics
 
 
-def _measured(metric, target, prediction, weight, mask):
-    arguments = (target, prediction, weight if metric.weighted else None, mask)
-    if not metric.per_example:
-        arguments = batch.whole(arguments)
+def _scored(function, per_example, *arguments):
+    """The weighted mean of the scores that `function` gives; of the whole batch unless it is `per_example`."""
+    arguments = arguments if per_example else batch.whole(arguments)
     target, prediction, weight, mask = arguments
-    return weighted_mean(metric.function(target, prediction), weight, mask)
+    with contextlib.nullcontext() if per_example else batch.gathered():
+        return weighted_mean(function(target, prediction), weight, mask)
+
+
+def _fitted(target, prediction, output):
+    """`target` with a trailing axis where (n,) stands for (n, 1).
+
+    Raises:
+        ValueError: if the shapes must agree and do not.
+    """
+    given, expected = jnp.shape(target), jnp.shape(prediction)
+    if len(given) == 1 and (len(expected) == 2 or not output.alike):
+        target = jnp.reshape(target, (*given, 1))
+        given = jnp.shape(target)
+    if output.alike and given != expected:
+        name = getattr(output.loss, "__name__", output.loss)
+        raise ValueError(
+            f"A target of shape {given} was given for the output {output.name!r} of shape {expected}. The loss "
+            f"`{name}` compares them element by element: they must have the same shape."
+        )
+    return target

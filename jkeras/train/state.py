@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jkeras.random import Key
 
-__all__ = ["TrainState", "means", "merge", "split"]
+__all__ = ["TrainState", "means"]
 
 
 @functools.partial(
@@ -48,28 +48,3 @@ def means(metrics: dict, numpy=jnp) -> dict:
     """The running means of the loss and the metrics, from their running sums; computed with `numpy`."""
     count = numpy.maximum(metrics["count"], 1.0)
     return {name: total / count for name, total in metrics["sums"].items()} | metrics["latest"]
-
-
-def split(tree: dict, chosen) -> tuple[dict, dict]:
-    """`tree` in two: the leaves whose path (a tuple of names) `chosen(path)` accepts, and the others."""
-
-    def walk(tree, path):
-        first, second = {}, {}
-        for name, part in tree.items():
-            if isinstance(part, dict):
-                for target, inner in zip((first, second), walk(part, (*path, name)), strict=True):
-                    if inner:
-                        target[name] = inner
-            else:
-                (first if chosen((*path, name)) else second)[name] = part
-        return first, second
-
-    return walk(tree, ())
-
-
-def merge(first: dict, second: dict) -> dict:
-    """The tree of which `first` and `second` are the two parts; `first` wins where both have a leaf."""
-    merged = dict(second)
-    for name, part in first.items():
-        merged[name] = merge(part, merged[name]) if isinstance(part, dict) and name in merged else part
-    return merged

@@ -1,23 +1,37 @@
-"""Steps: a model's pure pair, an objective and an optimizer become pure functions of (TrainState, batch).
+"""Steps: a model's core, an objective and an optimizer's rule become pure functions `(train_state, data)`.
 
-* `train(train_state, data)` -> train_state, logs
-* `test((state, metrics), (params, key), data)` -> (state, metrics), logs
-* `predict(params, state, inputs, key, number)` -> outputs, state
+    train, test, predict: (train_state, data) -> (train_state, results)
+
+`data` is (inputs, targets, weights), for `predict` inputs. What of the state a kind of step moves on, and what it only
+reads, is said here once, so that a program can take over the memory of the one and leave the other alone.
 """
+
+import contextlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import batch, random
+from jkeras import batch, random, trees
+from jkeras.train.core import as_core
 from jkeras.train.objective import Metric, Objective, Output
-from jkeras.train.state import TrainState, merge, split
+from jkeras.train.rule import as_rule
+from jkeras.train.state import TrainState
 
-__all__ = ["Steps", "make_step"]
+__all__ = ["Steps", "batch_size", "make_step"]
 
-
-def as_list(value) -> list:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+# What each kind of step changes, and what it reads beside that; of the state, tests and predictions move a part only.
+_MOVES = {
+    "train": ("step", "params", "state", "opt_state", "metrics"),
+    "test": ("state", "metrics"),
+    "predict": ("step", "state"),
+}
+_READS = {
+    "train": ("frozen", "key"),
+    "test": ("params", "frozen", "state", "key"),
+    "predict": ("params", "frozen", "state", "key"),
+}
+_NOTHING = TrainState(step=0, params={}, frozen={}, state={}, opt_state=(), key=None, metrics={})
 
 
 def batch_size(tree) -> int:
@@ -26,50 +40,36 @@ def batch_size(tree) -> int:
 
 
 class Steps:
-    """The pure steps of a model with an objective and an optimizer.
+    """The pure steps of a model with an objective and an optimizer's rule.
 
     Arguments:
-        model: `init(key) -> params, state`; `run(params, state, inputs, key=, training=)` -> something with `outputs`,
-            `state`, `mask` and `losses`; `regularization(params)` -> scalars; `constrain(params)` -> params.
-        objective: see `train.objective`.
-        optimizer: `init(params)`, `update(gradients, opt_state, params)`: an optax transformation.
-        is_trainable: of the path of a parameter, whether training changes it.
-        keeps_state: of the path of a piece of state, whether training leaves it alone (a frozen layer's averages).
-        is_stateful: of the path of a piece of state, whether it also moves on when only evaluating or predicting.
-        surroundings: `surroundings(params, state, key, training)` -> a context in which the model and the objective are
-            computed. It is told of the model's call by `ran(call)`, and asked for the `next_state(state)`.
+        core: see `train.core.Core`.
+        objective: see `train.objective`; none where there is only prediction.
+        rule: see `train.rule`; none where nothing is trained.
     """
 
-    def __init__(
-        self,
-        model,
-        objective,
-        optimizer,
-        *,
-        is_trainable=lambda path: True,
-        keeps_state=lambda path: False,
-        is_stateful=lambda path: False,
-        surroundings=None,
-    ):
-        self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.is_trainable, self.keeps_state, self.is_stateful = is_trainable, keeps_state, is_stateful
-        self.surroundings = surroundings or (lambda p, s, k, t: model.bind(p, s, key=k, training=t))
+    def __init__(self, core, objective=None, rule=None):
+        self.core, self.rule = core, rule
+        self.objective = objective or Objective([Output(name, None) for name in core.output_names])
 
-    def init(self, key, params=None, state=None) -> TrainState:
-        """The first `TrainState`: initial weights from `key` unless they are given."""
+    def init(self, key, params: dict | None = None, state: dict | None = None) -> TrainState:
+        """The first `TrainState`: weights drawn from `key` unless they are given."""
         key = random.as_key(key)
-        if params is None:
-            params, state = self.model.init(key.fold("init"))
-        trainable, frozen = split(params, self.is_trainable)
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=jax.tree.map(jnp.asarray, trainable),
-            frozen=jax.tree.map(jnp.asarray, frozen),
-            state=jax.tree.map(jnp.asarray, state or {}),
-            opt_state=self.optimizer.init(trainable),
-            key=key,
-            metrics=self.no_metrics(),
-        )
+        with self.core.precision():
+            if params is None or state is None:
+                drawn = self.core.init(key.fold("init"))
+                params, state = (given if given is not None else own for given, own in zip((params, state), drawn))  # noqa: B905
+            state = self.core.outside() | state
+            trainable, frozen = trees.split(params, self.core.is_trainable)
+            return TrainState(
+                step=jnp.zeros((), jnp.int32),
+                params=jax.tree.map(jnp.asarray, trainable),
+                frozen=jax.tree.map(jnp.asarray, frozen),
+                state=jax.tree.map(jnp.asarray, state),
+                opt_state=self.rule.init(trainable),
+                key=key,
+                metrics=self.no_metrics(),
+            )
 
     def no_metrics(self) -> dict:
         """Running sums of nothing yet."""
@@ -81,75 +81,110 @@ class Steps:
             "latest": {name: zeros[name] for name in running},
         }
 
+    # ------------------------------------------------------------------------------------------- what moves, what not
+
+    def parts(self, kind: str, train_state: TrainState) -> tuple[dict, dict]:
+        """What a step of `kind` moves on, and what it only reads, as dicts of parts of the state."""
+        moving = {name: getattr(train_state, name) for name in _MOVES[kind]}
+        still = {name: getattr(train_state, name) for name in _READS[kind]}
+        if kind != "train":
+            moving["state"], still["state"] = trees.split(train_state.state, self._moves_on(kind))
+        return moving, still
+
+    def joined(self, train_state: TrainState, moving: dict, still: dict | None = None) -> TrainState:
+        """`train_state` with the given parts in it."""
+        still = still or {}
+        state = trees.merge(moving["state"], still.get("state", train_state.state))
+        return train_state.replace(**{**still, **moving, "state": state})
+
+    def _moves_on(self, kind):
+        if kind == "test":
+            return self.core.moves_on
+        # As in Keras, only stateful layers move while predicting.
+        return lambda path: path[0] != trees.OUTSIDE and self.core.moves_on(path)
+
+    def on_parts(self, kind: str):
+        """The step of `kind` as a function `(moving, still, data) -> moving, results`."""
+        step = getattr(self, kind)
+
+        def on_parts(moving, still, data):
+            train_state, results = step(self.joined(_NOTHING, moving, still), data)
+            return self.parts(kind, train_state)[0], results
+
+        return on_parts
+
+    # -------------------------------------------------------------------------------------------------------- steps
+
+    def batch_key(self, train_state, number=None):
+        """The key of one batch."""
+        return train_state.key.step(train_state.step if number is None else number)
+
+    def constrained(self, params, train_state):
+        """The trained parameters with their constraints applied."""
+        params = self.core.constrain(trees.merge(params, train_state.frozen), train_state.state)
+        return trees.split(params, self.core.is_trainable)[0]
+
     def evaluate(self, params, state, data, key, training, objective=None):
         """The total loss of a batch, and (next state, logs); `objective` may stand in for the own one."""
-        objective = objective or self.objective
         inputs, targets, weights = data
-        with self.surroundings(params, state, key, training) as around:
-            call = around.run(inputs)
-            total, logs = objective(as_list(call.outputs), as_list(call.mask), targets, weights)
-            for scalar in (*call.losses, *around.penalties()):
+        with self.core.bind(params, state, key=key, training=training) as bound:
+            call = bound.run(inputs)
+            outputs, masks = trees.as_list(call.outputs), trees.as_list(call.mask)
+            total, logs = (objective or self.objective)(outputs, masks, targets, weights)
+            for scalar in (*call.losses, *bound.penalties()):
                 total = total + jnp.mean(jnp.asarray(scalar))
-            state = around.next_state()
+            state = bound.next_state()
         return total, (state, {"loss": total, **logs})
 
     def train(self, train_state, data):
-        """One step of training on a batch `(inputs, targets, weights)`: the next TrainState, and the batch's logs."""
-        size = batch_size(data)
-        key = train_state.key.step(train_state.step)
+        """One step of training on a batch `(inputs, targets, weights)`: the next state, and the batch's logs."""
+        key = self.batch_key(train_state)
 
         def loss(params):
-            params = merge(params, train_state.frozen)
+            params = trees.merge(params, train_state.frozen)
             return self.evaluate(params, train_state.state, data, key, True)
 
         gradients, (state, logs) = jax.grad(loss, has_aux=True)(train_state.params)
-        kept, _ = split(train_state.state, self.keeps_state)
-        state = merge(kept, state)
-        gradients, logs, state = batch.means((gradients, logs, state))
-        if getattr(self.optimizer, "assigns", False):
-            params, opt_state = self.optimizer.assign(
-                gradients,
-                train_state.opt_state,
-                train_state.params,
-                value=logs["loss"],
-                # Not the key of this device's examples: all devices must draw the same.
-                key=train_state.key.step(train_state.step).fold("optimizer"),
-            )
-        else:
-            updates, opt_state = self.optimizer.update(gradients, train_state.opt_state, train_state.params)
-            params = jax.tree.map(lambda old, update: (old + update).astype(old.dtype), train_state.params, updates)
-            params = self.model.constrain(params)
+        kept, _ = trees.split(train_state.state, self.core.keeps_state)
+        gradients, logs, state = batch.means((gradients, logs, trees.merge(kept, state)))
+        params, opt_state = self.rule(
+            gradients,
+            train_state.opt_state,
+            train_state.params,
+            value=logs["loss"],
+            # Not the key of this device's examples: all devices must draw the same.
+            key=train_state.key.step(train_state.step).fold("optimizer"),
+            value_fn=lambda params: batch.mean(loss(params)[0]),
+            constrain=lambda params: self.constrained(params, train_state),
+        )
         return train_state.replace(
             step=train_state.step + 1,
             params=params,
             state=state,
             opt_state=opt_state,
-            metrics=_added(train_state.metrics, logs, size),
+            metrics=_added(train_state.metrics, logs, batch_size(data)),
         ), logs
 
-    def test(self, carry, fixed, data):
-        """The losses and metrics of a batch; of `carry` = (state, running sums), only stateful layers' states and the
-        sums change."""
-        state, metrics = carry
-        params, key = fixed
-        size = batch_size(data)
+    def test(self, train_state, data):
+        """The next state and the losses and metrics of a batch; only running sums and what moves on change."""
         # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
-        key = key.step(metrics["count"].astype(jnp.int32))
-        _, (after, logs) = self.evaluate(params, state, data, key, False)
-        logs, state = batch.means((logs, self._moved_on(state, after)))
-        return (state, _added(metrics, logs, size)), logs
+        key = self.batch_key(train_state, train_state.metrics["count"].astype(jnp.int32))
+        params = trees.merge(train_state.params, train_state.frozen)
+        _, (after, logs) = self.evaluate(params, train_state.state, data, key, False)
+        moved, _ = trees.split(after, self.core.moves_on)
+        logs, moved = batch.means((logs, moved))
+        state = trees.merge(moved, train_state.state)
+        return train_state.replace(state=state, metrics=_added(train_state.metrics, logs, batch_size(data))), logs
 
-    def predict(self, params, state, inputs, key, number):
-        """The outputs for a batch of inputs, as a list, and the next state; `number` counts the batches of the key."""
-        key = key.step(number)
-        with self.surroundings(params, state, key, False) as around:
-            call = around.run(inputs)
-        return as_list(call.outputs), self._moved_on(state, call.state)
-
-    def _moved_on(self, state, after):
-        """`state`, with what moves on without training from `after`."""
-        moved, _ = split(after, self.is_stateful)
-        return merge(moved, state)
+    def predict(self, train_state, inputs):
+        """The next state and the outputs, as a list, for a batch of inputs; `step` counts the batches."""
+        key = self.batch_key(train_state)
+        params = trees.merge(train_state.params, train_state.frozen)
+        with self.core.bind(params, train_state.state, key=key, training=False) as bound:
+            call = bound.run(inputs)
+        moved = batch.means(trees.split(call.state, self._moves_on("predict"))[0])
+        state = trees.merge(moved, train_state.state)
+        return train_state.replace(step=train_state.step + 1, state=state), trees.as_list(call.outputs)
 
 
 def _added(metrics, logs, size):
@@ -161,51 +196,92 @@ def _added(metrics, logs, size):
     }
 
 
-def make_step(model, loss, optimizer, *, metrics=None):
-    """The pure training step of a model.
+def make_step(model, loss, optimizer, *, metrics: dict | None = None, variables=()):
+    """The pure training step of a model: what `compile` and `fit` run.
 
     Arguments:
-        model: a Model (or anything with its pure pair).
+        model: a Model (or anything with its pure pair). Layers that are not `trainable` now stay as they are.
         loss: `loss(y_true, y_pred)` -> scores of shape (batch, ...), one for all outputs or a list.
         optimizer: any optax transformation, or one of `jkeras.optimizers`.
         metrics: dict name -> `metric(y_true, y_pred)`, logged for the first output.
+        variables: `K.variable`s, or weights of other models, that losses and layers read, where they are not found by
+            themselves (by tracing the losses on targets that look like the outputs). They live in the state.
 
     Returns:
         init_state: `init_state(key, params=None, state=None)` -> TrainState.
         step: `step(train_state, (x, y))` or `(x, y, sample_weight)` -> TrainState, logs. Both are pure: use them under
             `jax.jit`, `jax.vmap` (several seeds at once), `jax.lax.scan`, `jax.grad`.
 
+    A loop over `step` gives what `fit` gives, to the bit; `jkeras.random.as_run(key).order(True, batch_size)(epoch, n)`
+    are the rows in the order in which `fit(key=key)` takes them.
+
     Raises:
         TypeError: if a loss or metric is not a function.
+        ValueError: by `step`, if a target does not fit its output, or something is read that is not in the state.
 
     Example:
         >>> init_state, step = make_step(model, jkeras.losses.mean_squared_error, optax.sgd(0.1))
         >>> train_state = init_state(jax.random.key(0))
         >>> train_state, logs = jax.jit(step)(train_state, (x, y))
     """
-    losses = list(loss) if isinstance(loss, (list, tuple)) else [loss] * len(getattr(model, "outputs", [None]))
-    for function in [*losses, *(metrics or {}).values()]:
+    core, rule = as_core(model), as_rule(optimizer)
+    objective = _objective(core.output_names, loss, metrics or {})
+    core = core.reading(lambda core: _trace(Steps(core, objective, rule)), tuple(variables))
+    steps = Steps(core, objective, rule)
+
+    def step(train_state, data):
+        inputs, targets, *weights = data
+        targets = trees.as_list(targets)
+        weights = trees.as_list(weights[0]) if weights else [None] * len(targets)
+        with core.precision():
+            return steps.train(train_state, (inputs, targets, weights))
+
+    return steps.init, step
+
+
+def _objective(names, loss, metrics):
+    losses = list(loss) if isinstance(loss, (list, tuple)) else [loss] * len(names)
+    for function in [*losses, *metrics.values()]:
         if not callable(function):
             raise TypeError(
                 f"make_step takes functions (y_true, y_pred) as losses and metrics; got {function!r}. "
                 "Names are looked up by jkeras.losses.get and jkeras.metrics.get."
             )
-    names = getattr(model, "output_names", ["output"])
-    outputs = [
+    return Objective(
         Output(
             name,
             function,
             f"{name}_loss" if len(names) > 1 else None,
-            metrics=tuple(Metric(*item) for item in (metrics or {}).items()) if place == 0 else (),
+            metrics=tuple(Metric(*item) for item in metrics.items()) if place == 0 else (),
+            alike=_wants_alike(function),
         )
         for place, (name, function) in enumerate(zip(names, losses, strict=True))
-    ]
-    steps = Steps(model, Objective(outputs), optimizer)
+    )
 
-    def step(train_state, data):
-        inputs, targets, *weights = data
-        targets = as_list(targets)
-        weights = as_list(weights[0]) if weights else [None] * len(targets)
-        return steps.train(train_state, (inputs, targets, weights))
 
-    return steps.init, step
+def _wants_alike(loss) -> bool:
+    """Whether a loss compares targets and predictions element by element: jkeras's own, but for the sparse one."""
+    return getattr(loss, "__module__", None) == "jkeras.losses" and loss.__name__ != "sparse_categorical_crossentropy"
+
+
+def _trace(steps):
+    """Trace what a step computes on what inputs look like, with targets that look like the outputs."""
+    example = steps.core.example()
+    if example is None:
+        return
+
+    def run(params, state, inputs):
+        with steps.core.bind(params, state, key=random.as_key(0), training=True) as bound:
+            outputs = trees.as_list(bound.run(inputs).outputs)
+            bound.penalties()
+        steps.core.constrain(params, state)
+        return outputs
+
+    def loss(params, state, inputs, targets):
+        data = (inputs, targets, [None] * len(targets))
+        return steps.evaluate(params, state, data, random.as_key(0), True)[0]
+
+    # Losses may want other targets: what is not found is named when the step is traced.
+    with steps.core.precision(), contextlib.suppress(Exception):
+        outputs = jax.eval_shape(run, *example)
+        jax.eval_shape(loss, *example, outputs)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jkeras import trees
 from jkeras.graph.function import observed
 from jkeras.serialize import checkpoint
-from jkeras.train import parallel
-from jkeras.train.state import merge
-from jkeras.train.step import as_list
+from jkeras.train.mapping import copied, whole
+from jkeras.train.observe import Observer
 
 __all__ = ["Watch", "diagnose", "reproduce"]
 
@@ -31,39 +31,39 @@ def _result(train_state):
     return train_state.params, train_state.state, train_state.metrics["sums"]["loss"]
 
 
-class Watch:
+class Watch(Observer):
     """Looks after each dispatch whether its result is finite; see `callbacks.NaNPostMortem`.
 
     Arguments:
-        model: the model that trains; directory: where to write a bad step.
+        trainer: what trains; directory: where to write a bad step.
     """
 
-    def __init__(self, model, directory):
-        self.model, self.directory = model, directory
+    def __init__(self, trainer, directory):
+        self.trainer, self.directory = trainer, directory
         self._before = None
 
-    def before(self, train_state):
-        """Keep a copy of the state, whose memory the dispatch takes over."""
-        self._before = jax.tree.map(jnp.copy, parallel.one_copy(train_state))
+    def before(self, view):
+        # A copy of the state, whose memory the dispatch takes over.
+        self._before = copied(whole(view.train_state))
 
-    def after(self, train_state, batches):
-        """Look at the result of a dispatch over `batches`, a list of functions that give one each.
+    def after(self, view):
+        """Look at the result of a dispatch.
 
         Raises:
             FloatingPointError: if it is not finite, naming where that began.
         """
-        if _is_fine(_result(train_state)):
+        if _is_fine(_result(whole(view.train_state))):
             return
-        now = self._before
-        step = jax.jit(self.model._steps.train)
-        for made in batches:
+        now, data = self._before, None
+        step = jax.jit(self.trainer.steps.train)
+        for made in view.batches:
             data = made()
             after, _ = step(now, data)
             if not _is_fine(_result(after)):
                 break
             now = after
-        self.model._runner.latest = ("train", now)
-        found = diagnose(self.model, now, data)
+        view.train_state = now
+        found = diagnose(self.trainer, now, data)
         path = os.path.join(self.directory, f"step_{int(now.step)}.npz")
         os.makedirs(self.directory, exist_ok=True)
         leaves = jax.device_get(jax.tree.leaves(now))
@@ -71,59 +71,60 @@ class Watch:
         raise FloatingPointError(f"Step {int(now.step)}: {found['message']} What reproduces it is in {path}.")
 
 
-def reproduce(model, path) -> dict:
-    """Repeat the step in a file that `Watch` wrote; `model` takes over the state from before it.
+def reproduce(trainer, path) -> dict:
+    """Repeat the step in a file that `Watch` wrote; the trainer takes over the state from before it.
 
     Raises:
         ValueError: if the file is of another model, or damaged.
     """
     saved = checkpoint.read(path)
     data = tuple(saved["data"])
-    leaves, treedef = jax.tree.flatten(model._ready("train", model._one_batch_key(), lambda: (data, None)))
-    shapes = [[np.shape(leaf) for leaf in part] for part in (leaves, saved["leaves"])]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"{path} is of another model: it has arrays of the shapes {shapes[1]}, this one {shapes[0]}.")
-    train_state = treedef.unflatten([jnp.asarray(leaf) for leaf in saved["leaves"]])
-    model._publish(train_state)
-    return diagnose(model, train_state, data)
+    with trainer.core.precision():
+        leaves, treedef = jax.tree.flatten(trainer.first("train", lambda: (data, None)))
+        shapes = [[np.shape(leaf) for leaf in part] for part in (leaves, saved["leaves"])]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{path} is of another model: it has arrays of the shapes {shapes[1]}, this one {shapes[0]}."
+            )
+        train_state = treedef.unflatten([jnp.asarray(leaf) for leaf in saved["leaves"]])
+        trainer.restore(train_state)
+        return diagnose(trainer, train_state, data)
 
 
 # ----------------------------------------------------------------------------------------------------- one step
 
 
-def diagnose(model, train_state, data) -> dict:
+def diagnose(trainer, train_state, data) -> dict:
     """Where the first number that is not finite came from in a training step on `data`.
 
     Returns:
         A dict of 'where', 'name' and 'message'; see `callbacks.NaNPostMortem.reproduce`.
     """
-    steps = model._steps
-    params = merge(train_state.params, train_state.frozen)
-    for check in (_in_data, _in_weights):
-        found = check(model, params, train_state.state, data)
-        if found:
-            return found
-    key = train_state.key.step(train_state.step)
+    steps = trainer.steps
+    params = trees.merge(train_state.params, train_state.frozen)
+    found = _in_data(trainer, data) or _in_weights(trainer, params, train_state.state)
+    if found:
+        return found
+    key = steps.batch_key(train_state)
     forward = _Forward()
     with observed(forward):
         _, (state, _) = steps.evaluate(params, train_state.state, data, key, True)
-    found = forward.found or _in_losses(model, params, train_state.state, data, key)
+    found = forward.found or _in_losses(trainer, params, train_state.state, data, key)
     if found:
         return found
-    gradients, found = _backward(steps, forward, train_state, data, key)
-    return (
-        found or _in_update(model, train_state, gradients) or _finding("step", "", "the step as it was compiled only")
-    )
+    gradients, found = _backward(trainer, forward, train_state, data, key)
+    found = found or _in_update(trainer, train_state, gradients)
+    return found or _finding("step", "", "the step as it was compiled only")
 
 
 def _finding(where, name, what):
     return {"where": where, "name": name, "message": f"NaN or infinity in {what}."}
 
 
-def _in_data(model, params, state, data):
+def _in_data(trainer, data):
     inputs, targets, weights = data
-    named = [("input", name, array) for name, array in zip(model.input_names, inputs, strict=True)]
-    outputs = [model.output_names[place] for place in model._spec.targets]
+    named = [("input", name, array) for name, array in zip(trainer.core.network.input_names, inputs, strict=True)]
+    outputs = [output.name for output in trainer.steps.objective.outputs if output.loss]
     named += [("target", name, array) for name, array in zip(outputs, targets, strict=True)]
     named += [("sample weight", name, array) for name, array in zip(outputs, weights, strict=True) if array is not None]
     for kind, name, array in named:
@@ -132,9 +133,8 @@ def _in_data(model, params, state, data):
     return None
 
 
-def _in_weights(model, params, state, data):
-    for variables, values in zip(model.variables(), (params, state), strict=True):
-        values = {name: values[name] for name in variables}
+def _in_weights(trainer, params, state):
+    for variables, values in zip(trainer.core.variables, (params, state), strict=True):
         for variable, value in zip(jax.tree.leaves(variables), jax.tree.leaves(values), strict=True):
             if not _is_fine(value):
                 return _finding("weights", variable.name, f"the weight {variable.name!r}, before the step")
@@ -167,7 +167,7 @@ class _Forward(_Observer):
     """Notes the calls, and the first one whose outputs, state or losses are not finite.
 
     Attributes:
-        calls: place -> (name, inner calls or not), of calls whose values were at hand (not in loops or maps).
+        calls: place -> (name, inner calls or not, layer), of calls whose values were at hand (not in loops or maps).
     """
 
     def __init__(self):
@@ -182,7 +182,8 @@ class _Forward(_Observer):
         values = [execution.values[symbol] for symbol in node.outputs]
         if any(isinstance(value, jax.core.Tracer) for value in jax.tree.leaves(values)):
             return
-        self.calls[place] = (self.name, any(number in self.calls for number in range(inside, self.count)))
+        has_inner = any(number in self.calls for number in range(inside, self.count))
+        self.calls[place] = (self.name, has_inner, getattr(node, "layer", None))
         for what, made in (
             ("the output", values),
             ("the next state", execution.state.get(node.layer, {}) if node.layer else {}),
@@ -192,21 +193,21 @@ class _Forward(_Observer):
                 self.found = _finding("forward", self.name, f"{what} of the layer {self.name!r}")
 
 
-def _in_losses(model, params, state, data, key):
+def _in_losses(trainer, params, state, data, key):
     """The loss or penalty that is not finite though the outputs are."""
-    steps = model._steps
+    steps = trainer.steps
     inputs, targets, weights = data
-    with steps.surroundings(params, state, key, True) as around:
-        call = around.run(inputs)
-        outputs = zip(steps.objective.outputs, as_list(call.outputs), as_list(call.mask), strict=True)
+    with steps.core.bind(params, state, key=key, training=True) as bound:
+        call = bound.run(inputs)
+        outputs = zip(steps.objective.outputs, trees.as_list(call.outputs), trees.as_list(call.mask), strict=True)
         with_loss = [each for each in outputs if each[0].loss]
         for (output, prediction, mask), target, weight in zip(with_loss, targets, weights, strict=True):
             total = type(steps.objective)([output])([prediction], [mask], [target], [weight])[0]
             if not _is_fine(total):
                 name = getattr(output.loss, "__name__", type(output.loss).__name__)
                 return _finding("loss", name, f"the loss {name!r} of the output {output.name!r}")
-        for layer in model.layers:
-            if not _is_fine(layer.regularization(params.get(layer.name, {}))):
+        for name, layer in trainer.core.network.sublayers().items():
+            if not _is_fine(layer.regularization(params.get(name, {}))):
                 return _finding("loss", layer.name, f"the weight penalties of the layer {layer.name!r}")
         if not _is_fine(call.losses):
             return _finding("loss", "add_loss", "a loss that was added by add_loss")
@@ -240,18 +241,21 @@ class _Backward(_Observer):
         execution.values.update(kept)
 
 
-def _backward(steps, forward, train_state, data, key):
+def _backward(trainer, forward, train_state, data, key):
     """The gradients, and the call or loss whose backward pass made the first number that is not finite."""
+    steps = trainer.steps
 
     def total(params, zeros, after):
         observer = _Backward(forward.calls, zeros)
         with observed(observer):
-            result = _with_zeros_behind(steps, merge(params, train_state.frozen), train_state.state, data, key, after)
+            result = _with_zeros_behind(
+                steps, trees.merge(params, train_state.frozen), train_state.state, data, key, after
+            )
         shapes.update(observer.shapes)
         return result
 
     shapes: dict = {}
-    after = _no_zeros(steps, merge(train_state.params, train_state.frozen), train_state.state, data, key)
+    after = _no_zeros(steps, trees.merge(train_state.params, train_state.frozen), train_state.state, data, key)
     jax.eval_shape(lambda params: total(params, None, after), train_state.params)
     zeros = {place: [jnp.zeros(s.shape, s.dtype) for s in found] for place, found in shapes.items()}
     gradients, sent, arrived = jax.grad(total, argnums=(0, 1, 2))(train_state.params, zeros, after)
@@ -261,12 +265,12 @@ def _backward(steps, forward, train_state, data, key):
         name = bad[0] if bad else "loss"
         return gradients, _finding("backward", name, f"the gradient of the loss {name!r}")
     for place in sorted(shapes, reverse=True):
-        name, has_inner = forward.calls[place]
+        name, has_inner, layer = forward.calls[place]
         if has_inner:
             continue  # a model that is a layer: its own layers tell
-        own = gradients
-        for part in name.split("/"):
-            own = own.get(part, {}) if isinstance(own, dict) else {}
+        weights = set() if layer is None else set(jax.tree.leaves(layer.variables()[0]))
+        pairs = zip(jax.tree.leaves(trainer.trained), jax.tree.leaves(gradients), strict=True)
+        own = [gradient for variable, gradient in pairs if variable in weights]
         if not _is_fine((sent[place], own)):
             return gradients, _finding("backward", name, f"the gradient of the layer {name!r} (its output is finite)")
     return gradients, None
@@ -274,7 +278,12 @@ def _backward(steps, forward, train_state, data, key):
 
 def _no_zeros(steps, params, state, data, key):
     """A zero for each output that has a loss."""
-    call = jax.eval_shape(lambda: as_list(steps.model.run(params, state, data[0], key=key, training=True).outputs))
+
+    def outputs():
+        with steps.core.bind(params, state, key=key, training=True) as bound:
+            return trees.as_list(bound.run(data[0]).outputs)
+
+    call = jax.eval_shape(outputs)
     return [jnp.zeros(s.shape, s.dtype) for s, o in zip(call, steps.objective.outputs, strict=True) if o.loss]
 
 
@@ -290,17 +299,17 @@ def _with_zeros_behind(steps, params, state, data, key, after):
     return steps.evaluate(params, state, data, key, True, shifted)[0]
 
 
-def _in_update(model, train_state, gradients):
+def _in_update(trainer, train_state, gradients):
     """The weight whose update or constraint is not finite though its gradient is."""
-    optimizer = model.optimizer
-    for variable, gradient in zip(jax.tree.leaves(model._variables["params"]), jax.tree.leaves(gradients), strict=True):
+    steps, variables = trainer.steps, jax.tree.leaves(trainer.trained)
+    for variable, gradient in zip(variables, jax.tree.leaves(gradients), strict=True):
         if not _is_fine(gradient):
             return _finding("backward", variable.name, f"the gradient of the weight {variable.name!r}")
-    updates, _ = optimizer.update(gradients, train_state.opt_state, train_state.params)
-    moved = jax.tree.map(lambda param, update: param + update, train_state.params, updates)
-    name = type(optimizer).__name__
-    for what, tree in (("the update", moved), ("the constraint", model.constrain(moved))):
-        for variable, value in zip(jax.tree.leaves(model._variables["params"]), jax.tree.leaves(tree), strict=True):
+    key = train_state.key.step(train_state.step).fold("optimizer")
+    moved, _ = steps.rule(gradients, train_state.opt_state, train_state.params, value=jnp.zeros(()), key=key)
+    name = type(trainer.optimizer).__name__
+    for what, tree in (("the update", moved), ("the constraint", steps.constrained(moved, train_state))):
+        for variable, value in zip(variables, jax.tree.leaves(tree), strict=True):
             if not _is_fine(value):
                 return _finding("optimizer", name, f"{what} of the weight {variable.name!r} by {name}")
     return None

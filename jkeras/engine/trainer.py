@@ -1,0 +1,388 @@
+"""`Trainer`: what `compile` makes of a model. It owns the state of a run, and runs steps on it."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jkeras import random, trees
+from jkeras.data import feeding
+from jkeras.engine import watching
+from jkeras.graph.tensor import values_of
+from jkeras.train import loop, process
+from jkeras.train.dispatch import Feed, Programs
+from jkeras.train.interrupt import Shield
+from jkeras.train.mapping import OneDevice, copied, whole
+from jkeras.train.observe import Observer, View
+from jkeras.train.rule import as_rule
+from jkeras.train.state import TrainState
+from jkeras.train.step import Steps
+
+__all__ = ["Flight", "Trainer"]
+
+_PARTS = ("params", "frozen", "state")
+
+
+class Trainer:
+    """Runs the steps of a model, with an objective and an optimizer, over the devices of a mapping.
+
+    The weights live in the layers' variables. To train, the trainer takes copies and lends the variables: they hold
+    nothing then, and ask here. So what users hold is never taken over by a step, and what they read, in any thread, is
+    of one step. `land` gives the values back by reference.
+
+    Arguments:
+        core: see `engine.core.NetworkCore`.
+        objective: see `train.objective`; none for predictions only.
+        optimizer: one of `jkeras.optimizers`; none for predictions only.
+        mapping: see `train.mapping`.
+
+    Attributes:
+        steps, programs: the pure steps, and what is compiled of them.
+        lock: held while the state changes.
+        flying: whether a `fit` is under way.
+    """
+
+    def __init__(self, core, objective=None, optimizer=None, mapping: OneDevice | None = None):
+        process.prepare()
+        self.objective, self.optimizer = objective, optimizer
+        self.rule = None if optimizer is None else as_rule(optimizer)
+        self.mapping = mapping or OneDevice()
+        self.lock, self.flying = threading.RLock(), False
+        self._held: loop.Held | None = None
+        self._opt_state, self._step, self._predicted, self._key = None, np.int32(0), 0, None
+        self._foreign: list = []
+        self._take_up(core)
+
+    def _take_up(self, core):
+        """Take over a core: another one once it was found to read more than was known."""
+        self.core = core
+        self.steps = Steps(core, self.objective, self.rule)
+        self.programs = Programs(self.steps, self.mapping)
+        params, state = core.variables
+        trainable, frozen = trees.split(params, core.is_trainable)
+        self._variables = {"params": trainable, "frozen": frozen, "state": state}
+        before = self._places if self._held is not None else {}
+        self._places = {
+            variable: (part, path) for part, tree in self._variables.items() for path, variable in trees.leaves(tree)
+        }
+        self._explored: set = set()
+        self._gradients = None
+        self._copies: tuple = (None, {})
+        if self._held is not None:
+            for variable in [variable for variable in self._places if variable not in before]:
+                self._hold(variable, self.mapping.near(copied(variable.device_value())))
+                self._lend([variable])
+
+    @property
+    def trained(self) -> dict:
+        """The variables that are trained, as they stand in `TrainState.params`."""
+        return self._variables["params"]
+
+    @property
+    def one_batch_key(self):
+        """The key of steps on single batches, tests and predictions."""
+        if self._key is None:
+            self._key = random.next_run_key()
+        return self._key
+
+    # ------------------------------------------------------------------------------------------------ lent variables
+
+    def read(self, variables: Sequence) -> list:
+        """The values of variables, arrays that no step takes over; all that are read before the next dispatch are of
+        the same step."""
+        with self.lock:
+            if self._held is None or any(variable.lent_to is not self for variable in variables):
+                return [variable.device_value() for variable in variables]
+            if self._copies[0] != self._held.version:
+                self._copies = (self._held.version, {})
+            copies = self._copies[1]
+            new = [variable for variable in variables if variable not in copies]
+            copies |= dict(zip(new, copied(whole([self._leaf(variable) for variable in new])), strict=True))
+            return [copies[variable] for variable in variables]
+
+    def set(self, variable) -> None:
+        """Let the next step find what was stored in a variable that is lent."""
+        with self.lock:
+            if self._held is not None and variable.lent_to is self and variable.stored is not None:
+                self._hold(variable, self.mapping.like(variable.stored, self._leaf(variable)))
+                variable.lend(self, holding=False)
+
+    def refresh(self, variable) -> None:
+        """Let the next step find the number of a variable that is not lent."""
+        self._hold(variable, self.mapping.like(variable.device_value(), self._leaf(variable)))
+
+    def hand_over(self, variables: Sequence) -> list | None:
+        """The arrays of variables for another trainer, who lends them from now on; None while this one flies."""
+        with self.lock:
+            return None if self.flying or self._held is None else whole([self._leaf(v) for v in variables])
+
+    def _leaf(self, variable):
+        part, path = self._places[variable]
+        return trees.get(getattr(self._held.train_state, part), path)
+
+    def _hold(self, variable, array):
+        part, path = self._places[variable]
+        state = self._held.train_state
+        self._held.replace(state.replace(**{part: trees.put(getattr(state, part), path, array)}))
+
+    def _lend(self, variables):
+        """Lend what can be lent; what flies elsewhere stays there, and gets its value at the end."""
+        for variable in variables:
+            owner = variable.lent_to
+            if owner is not None and owner is not self and owner.flying:
+                self._foreign.append(variable)
+            elif variable.lends:
+                variable.lend(self, holding=False)
+
+    # ------------------------------------------------------------------------------------------------ gather, publish
+
+    def gather(self, key) -> loop.Held:
+        """The state to train on, which nobody else holds; the variables are lent."""
+        with self.lock:
+            if self._held is None:
+                state = self.current().replace(opt_state=self._first_opt_state(), step=self._step, key=key)
+                self._held = _Running(self.mapping.place(state), self)
+                self._lend(list(self._places))
+            else:
+                away = [variable for variable in self._places if variable.lends and variable.lent_to is not self]
+                self._fetch(away)
+            state = self._held.train_state
+            self._held.replace(state.replace(key=key, metrics=self.steps.no_metrics()))
+            return self._held
+
+    def _fetch(self, variables):
+        """Take back variables that another trainer has, or that were given back to."""
+        by_owner: dict = {}
+        for variable in variables:
+            by_owner.setdefault(variable.lent_to, []).append(variable)
+        for owner, group in by_owner.items():
+            handed = None if owner is None else owner.hand_over(group)
+            for variable, array in zip(group, handed or values_of(group), strict=True):
+                self._hold(variable, array if handed else self.mapping.like(array, self._leaf(variable)))
+        self._lend(variables)
+
+    def _first_opt_state(self):
+        if self.rule is None:
+            return None
+        self._opt_state = watching.claimed(self)
+        if self._opt_state is None:
+            params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
+            self._opt_state = self.rule.init(params)
+        return self.optimizer.with_hyperparameters(self._opt_state)
+
+    def current(self) -> TrainState:
+        """The weights as they are now, in arrays that no step takes over."""
+        with self.lock:
+            leaves, treedef = jax.tree.flatten(self._variables)
+            return TrainState(
+                step=np.int32(0),
+                opt_state=None,
+                key=None,
+                metrics=self.steps.no_metrics(),
+                **jax.tree.unflatten(treedef, values_of(leaves)),
+            )
+
+    def land(self) -> None:
+        """Give the values back to the variables, by reference."""
+        with self.lock:
+            if self._held is None:
+                return
+            state = self._held.train_state
+            self._opt_state, self._step = whole(state.opt_state), whole(state.step)
+            for variable in self._places:
+                if variable.lent_to is self:
+                    variable.give_back(whole(self._leaf(variable)))
+            watching.show(self, self._opt_state)
+            for variable in self._foreign:
+                variable.value = copied(whole(self._leaf(variable)))
+            self._foreign, self._held = [], None
+
+    def restore(self, state: TrainState) -> None:
+        """Go on from another state."""
+        self.land()
+        self._opt_state, self._step = state.opt_state, state.step
+        for part, tree in self._variables.items():
+            for path, variable in trees.leaves(tree):
+                variable.value = trees.get(getattr(state, part), path)
+
+    @property
+    def opt_state(self):
+        """The optimizer's state now, in arrays that no step takes over; None before training. May be set."""
+        with self.lock:
+            if self._held is None:
+                return self._opt_state
+            if self._copies[0] != self._held.version:
+                self._copies = (self._held.version, {})
+            if None not in self._copies[1]:
+                self._copies[1][None] = copied(whole(self._held.train_state.opt_state))
+            return self._copies[1][None]
+
+    @opt_state.setter
+    def opt_state(self, opt_state):
+        with self.lock:
+            if self._held is None:
+                self._opt_state = opt_state
+            else:
+                self._held.replace(self._held.train_state.replace(opt_state=self.mapping.place(opt_state)))
+
+    def begin(self) -> None:
+        """Make the optimizer's state, if there is none yet."""
+        self._first_opt_state()
+
+    def first(self, kind: str, example: Callable) -> TrainState:
+        """The state from which steps of `kind` would start now; see `ready`."""
+        self.ready(kind, example)
+        return self._beginning(kind)
+
+    def _beginning(self, kind):
+        if self._held is not None:
+            return self._held.train_state
+        state = self.current().replace(key=self.one_batch_key)
+        return state.replace(opt_state=self._first_opt_state(), step=self._step) if kind == "train" else state
+
+    # ---------------------------------------------------------------------------------------------------------- runs
+
+    def ready(self, kind: str, example: Callable) -> None:
+        """Find what steps of `kind` read; `example()` gives data, and how many of its rows make a batch (None: all)."""
+        if kind in self._explored:
+            return
+
+        def trace(core):
+            if core is not self.core:
+                self._take_up(core)
+            self.programs.explore(kind, self._beginning(kind), *example())
+
+        self.core.reading(trace)
+        self._explored.add(kind)
+
+    @contextlib.contextmanager
+    def flight(self, key):
+        """A run of training: inside, this trainer has the weights, and Ctrl-C waits until they are whole.
+
+        Raises:
+            RuntimeError: if there is one already.
+        """
+        with Shield() as shield:
+            with self.lock:
+                if self.flying:
+                    name = self.core.network.name
+                    raise RuntimeError(f"Model {name} is being trained already: two runs cannot train the same model.")
+                self.flying = True
+            try:
+                yield Flight(self, self.gather(key), shield)
+            finally:
+                self.land()
+                self.flying = False
+
+    def train_batch(self, data) -> View:
+        """One step of training on a batch. The trainer keeps the weights until somebody else needs them."""
+        with Shield() as shield, self.lock:
+            before = self._held.train_state if self.flying else None
+            held = self.gather(self.one_batch_key)
+            view = loop.run(
+                held, Feed(self.programs, "train", feeding.Batches(lambda: iter([data]))), shield, [_EachStep()]
+            )
+            if before is not None:  # called by a callback: its own run goes on
+                held.replace(held.train_state.replace(key=before.key, metrics=before.metrics))
+            elif self._foreign:
+                self.land()
+            return view
+
+    def run(self, kind: str, source, observers: Sequence = ()) -> tuple[TrainState, View]:
+        """A pass of tests or predictions over `source`, beside whatever else runs: the state at its end, and what was
+        seen last."""
+        self.ready(kind, source.example)
+        with Shield() as shield:
+            state = self.current().replace(key=self.one_batch_key)
+            if kind == "predict":
+                state = state.replace(step=np.int32(self._predicted + 1))
+                self._predicted += source.steps
+            moving, still = self.steps.parts(kind, self.mapping.near(state))
+            moving["state"] = copied(moving["state"])
+            held = loop.Held(self.steps.joined(state, moving, still))
+            view = loop.run(held, Feed(self.programs, kind, source), shield, observers)
+            moved = self.steps.parts(kind, held.train_state)[0]["state"]
+            for path, array in trees.leaves(moved):
+                trees.get(self._variables["state"], path).value = whole(array)
+            return held.train_state, view
+
+    def loss_gradients(self, data) -> dict:
+        """variable -> the gradient of the loss on a batch, as in tests."""
+        if self._gradients is None:
+            steps = self.steps
+
+            def loss(params, state, data):
+                return steps.test(state.replace(params=params), data)[1]["loss"]
+
+            self._gradients = jax.jit(jax.grad(loss))
+        with self.core.precision():
+            state = self.current().replace(key=self.one_batch_key)
+            found = self._gradients(state.params, state.replace(params={}), data)
+        return dict(zip(jax.tree.leaves(self._variables["params"]), jax.tree.leaves(found), strict=True))
+
+
+class Flight:
+    """A run of training that is under way.
+
+    Attributes:
+        held: the state that it moves on.
+    """
+
+    def __init__(self, trainer: Trainer, held: loop.Held, shield: Shield):
+        self.trainer, self.held, self.shield = trainer, held, shield
+        self._feeds: dict = {}
+
+    def open(self):
+        """The context for user code: Ctrl-C is acted on at once."""
+        return self.shield.open()
+
+    def run(self, kind: str, source, observers: Sequence = (), *, epoch: int = 0, start: int = 0) -> View:
+        """A pass of training or tests over `source`."""
+        programs = self.trainer.programs
+        if (programs, source) not in self._feeds:
+            self._feeds[programs, source] = Feed(programs, kind, source)
+        feed = self._feeds[programs, source]
+        return loop.run(self.held, feed, self.shield, observers, epoch=epoch, start=start)
+
+    def start_metrics(self) -> None:
+        """Let the running sums of loss and metrics start anew."""
+        self.held.replace(self.held.train_state.replace(metrics=self.trainer.steps.no_metrics()))
+
+    def restore(self, train_state: TrainState) -> None:
+        """Go on from a state of a backup."""
+        self.held.replace(self.trainer.mapping.place(train_state))
+
+
+class _Running(loop.Held):
+    """The state of a training run; what is set in the optimizer, and in numbers that cannot be lent, reaches it."""
+
+    def __init__(self, train_state, trainer):
+        super().__init__(train_state, trainer.lock)
+        self.trainer = trainer
+        self._unlent = {
+            variable: variable.current() for variable in trainer.core.outside_variables if not variable.lends
+        }
+        watching.show(trainer, train_state.opt_state)
+
+    def settle(self):
+        opt_state = watching.settled(self.trainer, self.train_state.opt_state)
+        self.train_state = self.train_state.replace(opt_state=opt_state)
+        for variable, value in self._unlent.items():
+            if variable.current() != value:
+                self._unlent[variable] = variable.current()
+                self.trainer.refresh(variable)
+
+    def advance(self, steps, kind, dispatch):
+        results = super().advance(steps, kind, dispatch)
+        watching.show(self.trainer, self.train_state.opt_state)
+        return results
+
+
+class _EachStep(Observer):
+    """Every step is a dispatch of its own."""
+
+    def room(self, step: int) -> Any:
+        return 1
