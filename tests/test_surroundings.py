@@ -6,7 +6,7 @@ import pytest
 
 from jkeras import backend as K
 from jkeras import callbacks, layers, losses, optimizers
-from jkeras.train.core import OUTSIDE
+from jkeras.trees import OUTSIDE
 from jkeras.layers import Dense, Input, Lambda
 from jkeras.models import Model, Sequential
 
