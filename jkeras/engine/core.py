@@ -1,9 +1,9 @@
 """`NetworkCore`: a network as training sees it, with what user code reads during a step without being handed it.
 
 A loss, a metric, a constraint or a `Lambda` may refer to a `K.variable`, to weights of this model or of another one,
-and to symbols of the model's graph. While a step is traced, a scope around it gives the arrays that stand for them there.
-Variables that are no weights of the model are found by tracing once, and are part of the state: a value that is set
-between steps reaches the next step without a new trace.
+and to symbols of the model's graph. While a step is traced, a scope around it gives the arrays that stand for them
+there. Variables that are no weights of the model are found by tracing once, and are part of the state: a value that is
+set between steps reaches the next step without a new trace.
 """
 
 import contextlib
@@ -102,13 +102,13 @@ class NetworkCore:
     @contextlib.contextmanager
     def bind(self, params: dict, state: dict, *, key, training: bool):
         own_state = {name: part for name, part in state.items() if name != OUTSIDE}
-        outside = {self.variables[1][OUTSIDE][name]: value for name, value in state.get(OUTSIDE, {}).items()}
-        bindings = dict(outside)
+        outside, known = state.get(OUTSIDE, {}), self.variables[1].get(OUTSIDE, {})
+        bindings = {known[name]: value for name, value in outside.items() if name in known}
         for tree, values in zip(self._own, (params, own_state), strict=True):
             bindings |= dict(zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True))
         scope_key = None if key is None else random.as_key(key).fold("surroundings")
         with _Around(bindings, training=training, key=scope_key) as around:
-            yield _Bound(self, params, own_state, {"key": key, "training": training}, around)
+            yield _Bound(self, params, own_state, outside, {"key": key, "training": training}, around)
 
     def constrain(self, params: dict, state: dict) -> dict:
         with self.bind(params, state, key=None, training=True):
@@ -145,8 +145,9 @@ class NetworkCore:
 class _Bound:
     """A network while params and state are bound; see `train.core.Bound`."""
 
-    def __init__(self, core, params, state, options, around):
-        self.core, self.params, self.state, self.options, self.around = core, params, state, options, around
+    def __init__(self, core, params, state, outside, options, around):
+        self.core, self.params, self.state, self.outside = core, params, state, outside
+        self.options, self.around = options, around
 
     def run(self, inputs):
         call = self.core.network.run(self.params, self.state, inputs, **self.options)
@@ -158,17 +159,14 @@ class _Bound:
         return self.core.network.regularization(self.params)
 
     def next_state(self, state):
-        updates, outside = self.around.updates, self.core.variables[1].get(OUTSIDE, {})
-        seen = _seen.get()
-        if seen is not None:
-            seen.updated |= {variable: True for variable in outside.values() if variable in updates}
-        if not outside:
-            return state
-        following = {name: self.around.bindings[variable] for name, variable in outside.items()}
-        for name, variable in outside.items():
+        updates, known, seen = self.around.updates, self.core.variables[1].get(OUTSIDE, {}), _seen.get()
+        following = dict(self.outside)
+        for name, variable in known.items():
             if variable in updates:
                 following[name] = jnp.asarray(updates[variable], variable.dtype).reshape(variable.shape)
-        return {**state, OUTSIDE: following}
+                if seen is not None:
+                    seen.updated[variable] = True
+        return {**state, OUTSIDE: following} if following else state
 
 
 class _Around(Scope):
