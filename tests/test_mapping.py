@@ -55,7 +55,7 @@ def autoencoder():
 def trained(make, mapping=None, batch_size=16):
     jkeras.random.seed(2)
     model, loss = make()
-    model.compile(optimizers.Adam(0.02), loss, metrics=["mae"], mapping=mapping)
+    model.compile(optimizers.SGD(0.05, momentum=0.9), loss, metrics=["mae"], mapping=mapping)
     history = model.fit(X, Y, batch_size=batch_size, epochs=2, verbose=0, key=0, validation_split=0.2).history
     history["tested"] = model.evaluate(X, Y, batch_size=batch_size, verbose=0)
     history["predicted"] = model.predict(X, batch_size=batch_size)
