@@ -6,9 +6,9 @@ import pytest
 
 from jkeras import backend as K
 from jkeras import callbacks, layers, losses, optimizers
-from jkeras.trees import OUTSIDE
 from jkeras.layers import Dense, Input, Lambda
 from jkeras.models import Model, Sequential
+from jkeras.trees import OUTSIDE
 
 X = np.random.RandomState(0).randn(32, 5).astype("float32")
 Y = (X[:, :2] > 0).astype("float32")

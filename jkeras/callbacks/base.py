@@ -74,7 +74,6 @@ class Callback:
         Arguments:
             fitting: the run of `fit`: its `model`, `trainer`, `epoch`, and `steps_before` the epoch.
         """
-        return
 
     def set_params(self, params):
         self.params = params

@@ -375,10 +375,11 @@ class _Running(loop.Held):
                 self._unlent[variable] = variable.current()
                 self.trainer.refresh(variable)
 
-    def advance(self, steps, kind, dispatch):
-        results = super().advance(steps, kind, dispatch)
-        watching.show(self.trainer, self.train_state.opt_state)
-        return results
+    def replace(self, train_state):
+        changed = train_state.opt_state is not self.train_state.opt_state
+        super().replace(train_state)
+        if changed:
+            watching.show(self.trainer, train_state.opt_state)
 
 
 class _EachStep(Observer):

@@ -12,7 +12,8 @@ def claimed(trainer):
     optimizer = trainer.optimizer
     if optimizer.owner is not trainer:
         leaves = {variable: place for place, variable in enumerate(jax.tree.leaves(trainer._variables["params"]))}
-        state, iterations = trainer._opt_state, optimizer.iterations.value
+        state = trainer._opt_state if trainer._held is None else trainer._held.train_state.opt_state
+        iterations = optimizer.iterations.value
         optimizer.state = None if state is None else state._replace(iterations=np.asarray(iterations))
         optimizer.order = [leaves[variable] for variable in trainer.core.trained if variable in leaves]
         optimizer.owner = trainer
@@ -21,7 +22,7 @@ def claimed(trainer):
 
 def settled(trainer, opt_state):
     """The state with what users set in the optimizer."""
-    state = trainer.optimizer.state
+    state = claimed(trainer)
     return trainer.optimizer.with_hyperparameters(opt_state if state is None else state)
 
 
