@@ -84,6 +84,7 @@ class Fitting:
     def __init__(self, model, source, held_out, run, callbacks, params, validation=None):
         self.model, self.source, self.held_out, self.run = model, source, held_out, run
         self.trainer, self.names = model.trainer, model.spec.metrics_names
+        self.trainer.check_free()
         self.flight = None
         self.verbose, self.epochs, self.epoch, self._first = params["verbose"], params["epochs"], 0, 0
         self.backup = _backup_among(callbacks)

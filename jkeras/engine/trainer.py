@@ -51,10 +51,13 @@ class Trainer:
         self.rule = None if optimizer is None else as_rule(optimizer)
         self.mapping = mapping or OneDevice()
         self.lock, self.flying = threading.RLock(), False
+        self._turn = threading.RLock()  # of who runs single steps
         self._held: loop.Held | None = None
         self._opt_state, self._step, self._predicted, self._key = None, np.int32(0), 0, None
         self._foreign: list = []
         self._take_up(core)
+        if optimizer is not None:
+            watching.claimed(self)
 
     def _take_up(self, core):
         """Take over a core: another one once it was found to read more than was known."""
@@ -68,6 +71,7 @@ class Trainer:
         self._places = {
             variable: (part, path) for part, tree in self._variables.items() for path, variable in trees.leaves(tree)
         }
+        self._leaves, self._treedef = jax.tree.flatten(self._variables)
         self._explored: set = set()
         self._gradients = None
         self._copies: tuple = (None, {})
@@ -90,18 +94,23 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------ lent variables
 
+    # No trainer calls another one while it holds its lock.
+
     def read(self, variables: Sequence) -> list:
         """The values of variables, arrays that no step takes over; all that are read before the next dispatch are of
         the same step."""
         with self.lock:
-            if self._held is None or any(variable.lent_to is not self for variable in variables):
-                return [variable.device_value() for variable in variables]
-            if self._copies[0] != self._held.version:
-                self._copies = (self._held.version, {})
-            copies = self._copies[1]
-            new = [variable for variable in variables if variable not in copies]
-            copies |= dict(zip(new, copied(whole([self._leaf(variable) for variable in new])), strict=True))
-            return [copies[variable] for variable in variables]
+            if self._held is not None and all(variable.lent_to is self for variable in variables):
+                copies = self._current_copies()
+                new = [variable for variable in variables if variable not in copies]
+                copies |= dict(zip(new, copied(whole([self._leaf(variable) for variable in new])), strict=True))
+                return [copies[variable] for variable in variables]
+        return values_of(variables)
+
+    def _current_copies(self):
+        if self._copies[0] != self._held.version:
+            self._copies = (self._held.version, {})
+        return self._copies[1]
 
     def set(self, variable) -> None:
         """Let the next step find what was stored in a variable that is lent."""
@@ -115,9 +124,14 @@ class Trainer:
         self._hold(variable, self.mapping.like(variable.device_value(), self._leaf(variable)))
 
     def hand_over(self, variables: Sequence) -> list | None:
-        """The arrays of variables for another trainer, who lends them from now on; None while this one flies."""
-        with self.lock:
-            return None if self.flying or self._held is None else whole([self._leaf(v) for v in variables])
+        """The arrays of variables for another trainer, who lends them from now on; None while this one is at work."""
+        if self.flying or not self._turn.acquire(blocking=False):
+            return None
+        try:
+            with self.lock:
+                return None if self._held is None else whole([self._leaf(variable) for variable in variables])
+        finally:
+            self._turn.release()
 
     def _leaf(self, variable):
         part, path = self._places[variable]
@@ -141,17 +155,15 @@ class Trainer:
 
     def gather(self, key) -> loop.Held:
         """The state to train on, which nobody else holds; the variables are lent."""
-        with self.lock:
-            if self._held is None:
-                state = self.current().replace(opt_state=self._first_opt_state(), step=self._step, key=key)
-                self._held = _Running(self.mapping.place(state), self)
-                self._lend(list(self._places))
-            else:
-                away = [variable for variable in self._places if variable.lends and variable.lent_to is not self]
-                self._fetch(away)
-            state = self._held.train_state
-            self._held.replace(state.replace(key=key, metrics=self.steps.no_metrics()))
-            return self._held
+        if self._held is None:
+            state = self.current().replace(opt_state=self._first_opt_state(), step=self._step, key=key)
+            self._held = _Running(self.mapping.place(state), self)
+            self._lend(list(self._places))
+        else:
+            self._fetch([variable for variable in self._places if variable.lends and variable.lent_to is not self])
+        state = self._held.train_state
+        self._held.replace(state.replace(key=key, metrics=self.steps.no_metrics()))
+        return self._held
 
     def _fetch(self, variables):
         """Take back variables that another trainer has, or that were given back to."""
@@ -175,30 +187,24 @@ class Trainer:
 
     def current(self) -> TrainState:
         """The weights as they are now, in arrays that no step takes over."""
-        with self.lock:
-            leaves, treedef = jax.tree.flatten(self._variables)
-            return TrainState(
-                step=np.int32(0),
-                opt_state=None,
-                key=None,
-                metrics=self.steps.no_metrics(),
-                **jax.tree.unflatten(treedef, values_of(leaves)),
-            )
+        parts = jax.tree.unflatten(self._treedef, values_of(self._leaves))
+        return TrainState(step=np.int32(0), opt_state=None, key=None, metrics=self.steps.no_metrics(), **parts)
 
     def land(self) -> None:
         """Give the values back to the variables, by reference."""
+        if self._held is None:
+            return
         with self.lock:
-            if self._held is None:
-                return
-            state = self._held.train_state
+            state, foreign, self._foreign = self._held.train_state, self._foreign, []
             self._opt_state, self._step = whole(state.opt_state), whole(state.step)
+            abroad = [copied(whole(self._leaf(variable))) for variable in foreign]
             for variable in self._places:
                 if variable.lent_to is self:
                     variable.give_back(whole(self._leaf(variable)))
             watching.show(self, self._opt_state)
-            for variable in self._foreign:
-                variable.value = copied(whole(self._leaf(variable)))
-            self._foreign, self._held = [], None
+            self._held = None
+        for variable, array in zip(foreign, abroad, strict=True):
+            variable.value = array
 
     def restore(self, state: TrainState) -> None:
         """Go on from another state."""
@@ -214,11 +220,10 @@ class Trainer:
         with self.lock:
             if self._held is None:
                 return self._opt_state
-            if self._copies[0] != self._held.version:
-                self._copies = (self._held.version, {})
-            if None not in self._copies[1]:
-                self._copies[1][None] = copied(whole(self._held.train_state.opt_state))
-            return self._copies[1][None]
+            copies = self._current_copies()
+            if None not in copies:
+                copies[None] = copied(whole(self._held.train_state.opt_state))
+            return copies[None]
 
     @opt_state.setter
     def opt_state(self, opt_state):
@@ -231,6 +236,7 @@ class Trainer:
     def begin(self) -> None:
         """Make the optimizer's state, if there is none yet."""
         self._first_opt_state()
+        watching.show(self, self._opt_state)
 
     def first(self, kind: str, example: Callable) -> TrainState:
         """The state from which steps of `kind` would start now; see `ready`."""
@@ -258,6 +264,16 @@ class Trainer:
         self.core.reading(trace)
         self._explored.add(kind)
 
+    def check_free(self) -> None:
+        """Check that no run of training is under way.
+
+        Raises:
+            RuntimeError: if one is.
+        """
+        if self.flying:
+            name = self.core.network.name
+            raise RuntimeError(f"Model {name} is being trained already: two runs cannot train the same model.")
+
     @contextlib.contextmanager
     def flight(self, key):
         """A run of training: inside, this trainer has the weights, and Ctrl-C waits until they are whole.
@@ -267,9 +283,7 @@ class Trainer:
         """
         with Shield() as shield:
             with self.lock:
-                if self.flying:
-                    name = self.core.network.name
-                    raise RuntimeError(f"Model {name} is being trained already: two runs cannot train the same model.")
+                self.check_free()
                 self.flying = True
             try:
                 yield Flight(self, self.gather(key), shield)
@@ -279,7 +293,7 @@ class Trainer:
 
     def train_batch(self, data) -> View:
         """One step of training on a batch. The trainer keeps the weights until somebody else needs them."""
-        with Shield() as shield, self.lock:
+        with Shield() as shield, self._turn:
             before = self._held.train_state if self.flying else None
             held = self.gather(self.one_batch_key)
             view = loop.run(

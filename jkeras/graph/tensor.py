@@ -209,7 +209,7 @@ class Variable(SymbolicTensor):
         self.constraint = constraint
         self._value = value
         self.key = key
-        self._owner = None
+        self._owner, self._times_lent = None, 0
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False
@@ -247,6 +247,7 @@ class Variable(SymbolicTensor):
     def lend(self, owner, *, holding=True) -> None:
         """Let `owner` know the value from now on: `owner.read([self])` gives it, `owner.set(self)` takes over what was
         stored. Unless `holding`, nothing is stored meanwhile."""
+        self._times_lent += 1
         self._owner = owner  # before the value goes: who finds no value asks the owner
         if not holding:
             self._value = None
@@ -260,6 +261,11 @@ class Variable(SymbolicTensor):
     def lent_to(self):
         """Whom it is lent to, or None."""
         return self._owner
+
+    @property
+    def lease(self) -> tuple:
+        """Whom it is lent to, and how often it was lent: as long as that is the same, so is who has the value."""
+        return self._owner, self._times_lent
 
     @property
     def stored(self):
@@ -311,16 +317,16 @@ def values_of(variables: Iterable, read: Callable = lambda variable: variable.de
     one step."""
     variables = list(variables)
     while True:
-        owners = [variable.lent_to for variable in variables]
+        leases = [variable.lease for variable in variables]
         lent: dict = {}
-        for variable, owner in zip(variables, owners, strict=True):
+        for variable, (owner, _) in zip(variables, leases, strict=True):
             if owner is not None:
                 lent.setdefault(owner, []).append(variable)
         found = {}
         for owner, group in lent.items():
             found |= dict(zip(group, owner.read(group), strict=True))
         values = [found[variable] if variable in found else read(variable) for variable in variables]
-        if all(variable.lent_to is owner for variable, owner in zip(variables, owners, strict=True)):
+        if all(variable.lease == lease for variable, lease in zip(variables, leases, strict=True)):
             return values
 
 

@@ -315,24 +315,23 @@ class Meshed(OneDevice):
         return sharding
 
     def place(self, state):
-        if not hasattr(state, "params"):
-            return jax.device_put(whole(state), self._sharding(), may_alias=False)
-        leaves, treedef = jax.tree.flatten(state)
-        placed = [
-            jax.device_put(whole(leaf), sharding, may_alias=False)
-            for leaf, sharding in zip(leaves, self._shardings(state), strict=True)
-        ]
-        return treedef.unflatten(placed)
+        return self._mapped(state, lambda array, sharding: jax.device_put(whole(array), sharding, may_alias=False))
 
     def near(self, tree):
         own = set(self.mesh.devices.flat)
 
-        def moved(array):
+        def moved(array, sharding):
             if isinstance(array, jax.Array) and array.sharding.device_set == own:
                 return array
-            return jax.device_put(whole(array), self._sharding())
+            return jax.device_put(whole(array), sharding)
 
-        return jax.tree.map(moved, tree)
+        return self._mapped(tree, moved)
+
+    def _mapped(self, tree, function):
+        """`function(leaf, sharding)` of every leaf; the rules say how those of a whole state are split."""
+        leaves, treedef = jax.tree.flatten(tree)
+        shardings = self._shardings(tree) if hasattr(tree, "params") else [self._sharding()] * len(leaves)
+        return treedef.unflatten(map(function, leaves, shardings))
 
     def everywhere(self, data):
         return jax.device_put(data, self._sharding())
