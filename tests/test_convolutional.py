@@ -100,7 +100,7 @@ CONVOLUTIONS = [  # inputs, kernel, strides, padding, dilation
 def both_forms(request, monkeypatch):
     """Run a test with the forms for the CPU, and with those for other devices."""
     if request.param == "general":
-        monkeypatch.setattr(forms, "offer", lambda general, *arrays, **others: general(*arrays))
+        monkeypatch.setattr(forms, "_by_platform", lambda general, cpu, *arrays: general(*arrays))
 
 
 @pytest.mark.parametrize("shape, kernel_shape, strides, padding, dilation", CONVOLUTIONS)
@@ -126,7 +126,7 @@ def test_gradients_of_the_forms_agree(shape, kernel_shape, strides, padding, dil
         return jax.jit(jax.grad(loss, (0, 1)))(inputs, kernel)
 
     offered = gradients(), gradients(in_loop=True)
-    monkeypatch.setattr(forms, "offer", lambda general, *arrays, **others: general(*arrays))
+    monkeypatch.setattr(forms, "_by_platform", lambda general, cpu, *arrays: general(*arrays))
     for own, in_loop, general in zip(*offered, gradients(), strict=True):
         close(own, general)
         close(in_loop, general)

@@ -157,10 +157,9 @@ def convolve(
     dilation_rate = dilation_rate or (1,) * len(window)
     inputs = _channels_last(inputs, data_format)
     check_window(inputs.shape[1:-1], window, padding, dilation_rate)
-    options = {"strides": tuple(strides), "padding": padding, "dilation_rate": tuple(dilation_rate)}
     on_cpu = {"cpu": _gathered} if in_loop else _forms_on_cpu(window, padding)
-    on_cpu = {name: functools.partial(form, **options) for name, form in on_cpu.items()}
-    outputs = forms.offer(functools.partial(_plain, **options), inputs, kernel, **on_cpu)
+    options = {"strides": tuple(strides), "padding": padding, "dilation_rate": tuple(dilation_rate)}
+    outputs = forms.offer(_plain, inputs, kernel, **on_cpu, **options)
     return _back(outputs, data_format)
 
 
@@ -230,6 +229,20 @@ def _transposed_jvp(strides, pads, dilation_rate, primals, tangents):
 _transposed.defjvp(_transposed_jvp, symbolic_zeros=True)
 
 
+def _grouped(inputs, kernel, strides, padding, dilation_rate):
+    *window, channels, multiplier = kernel.shape
+    kernel = kernel.reshape(*window, 1, channels * multiplier)
+    return _plain(inputs, kernel, strides, padding, dilation_rate, groups=channels)
+
+
+def _shifted_products(inputs, kernel, strides, padding, dilation_rate):
+    # 10 to 40 times faster forward than grouped convolution, with the gradient 1.5 to 40 times.
+    *window, channels, multiplier = kernel.shape
+    shifts = _shifts(inputs, window, strides, _pads(inputs, window, strides, padding, dilation_rate), dilation_rate)
+    outputs = functools.reduce(lax.add, (shifted[..., None] * kernel[place] for place, shifted in shifts))
+    return outputs.reshape(*outputs.shape[:-2], channels * multiplier)
+
+
 def depthwise(
     inputs: ArrayLike,
     kernel: ArrayLike,
@@ -246,24 +259,13 @@ def depthwise(
         strides, padding, dilation_rate: as in `convolve`.
     """
     inputs, kernel = _same_type(inputs, kernel)
-    *window, channels, multiplier = kernel.shape
+    window = kernel.shape[:-2]
     dilation_rate = dilation_rate or (1,) * len(window)
     inputs = _channels_last(inputs, data_format)
     check_window(inputs.shape[1:-1], window, padding, dilation_rate)
-
-    def shifted_products(inputs, kernel):
-        # 10 to 40 times faster forward than grouped convolution, with the gradient 1.5 to 40 times.
-        pads = _pads(inputs, window, strides, padding, dilation_rate)
-        shifts = _shifts(inputs, window, strides, pads, dilation_rate)
-        outputs = functools.reduce(lax.add, (shifted[..., None] * kernel[place] for place, shifted in shifts))
-        return outputs.reshape(*outputs.shape[:-2], channels * multiplier)
-
-    def grouped(inputs, kernel):
-        kernel = kernel.reshape(*window, 1, channels * multiplier)
-        return _plain(inputs, kernel, strides, padding, dilation_rate, groups=channels)
-
-    cpu = shifted_products if math.prod(window) <= _MOST_PLACES else None
-    outputs = forms.offer(grouped, inputs, kernel, cpu=cpu)
+    cpu = _shifted_products if math.prod(window) <= _MOST_PLACES else None
+    options = {"strides": tuple(strides), "padding": padding, "dilation_rate": tuple(dilation_rate)}
+    outputs = forms.offer(_grouped, inputs, kernel, cpu=cpu, **options)
     return _back(outputs, data_format)
 
 

@@ -30,8 +30,17 @@ def _larger(a, b):
     return jnp.where((b > a) | (b != b), b, a)
 
 
-def _combined_slices(inputs, window, strides, padding, axes, start, combine):
-    """`inputs` combined over the places of the window, which are slices of them."""
+def _windows(inputs, window, strides, padding, axes, start, combine, reducer):
+    """`inputs` combined over the places of the window; outside of the inputs there is `start`."""
+    full_window, full_strides = [1] * inputs.ndim, [1] * inputs.ndim
+    for axis, k, s in zip(axes, window, strides, strict=True):
+        full_window[axis], full_strides[axis] = k, s
+    start = np.asarray(start, inputs.dtype)
+    return lax.reduce_window(inputs, start, reducer, full_window, full_strides, padding.upper())
+
+
+def _slices(inputs, window, strides, padding, axes, start, combine, reducer):
+    """The same, the places being slices of the inputs."""
     pads = [(0, 0)] * inputs.ndim
     if padding == "same":
         for axis, k, s in zip(axes, window, strides, strict=True):
@@ -46,22 +55,12 @@ def _combined_slices(inputs, window, strides, padding, axes, start, combine):
 
 
 def _pool(inputs, window, strides, padding, axes, start, combine, reducer):
-    """`inputs` combined over the places of the window; outside of the inputs there is `start`."""
     check_window([inputs.shape[axis] for axis in axes], window, padding)
-    full_window, full_strides = [1] * inputs.ndim, [1] * inputs.ndim
-    for axis, k, s in zip(axes, window, strides, strict=True):
-        full_window[axis], full_strides[axis] = k, s
-
-    def windows(inputs):
-        start_value = np.asarray(start, inputs.dtype)
-        return lax.reduce_window(inputs, start_value, reducer, full_window, full_strides, padding.upper())
-
-    def slices(inputs):
-        # The gradient of reduce_window is up to 30 times slower; without one it is what XLA joins best with a
-        # convolution before it.
-        return _combined_slices(inputs, window, strides, padding, axes, start, combine)
-
-    return forms.offer(windows, inputs, cpu_gradient=slices)
+    # The gradient of reduce_window is up to 30 times slower than that of slices. Without a gradient it is what XLA
+    # joins best with a convolution before it.
+    options = {"window": tuple(window), "strides": tuple(strides), "padding": padding, "axes": tuple(axes)}
+    options |= {"start": start, "combine": combine, "reducer": reducer}
+    return forms.offer(_windows, inputs, cpu_gradient=_slices, **options)
 
 
 def max_pool(
