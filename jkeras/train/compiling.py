@@ -15,8 +15,8 @@ _LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 # What XLA leaves to that library by default, without the convolutions.
 _NO_CONVOLUTIONS = {_LIBRARY: "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 
-# The library loses where the second operand is as large as an image and has at least so many bytes. It is not used where
-# these convolutions do at least this share of the arithmetic of all.
+# The library loses where the second operand is as large as an image and has at least so many bytes. It is not used
+# where these convolutions do at least this share of the arithmetic of all.
 _LARGE_BYTES, _IMAGE_PLACES, _SHARE = 1 << 21, 64, 0.15
 
 
@@ -65,9 +65,9 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, str]:
     """The `compiler_options` with which `jax.jit` compiles a program fastest to run.
 
     For a CPU, XLA (jax 0.10) hands each convolution to a library, YNNPACK, which is faster in most, by a fifth. But it
-    is 1.1 to 2.7 times slower in the gradient for the kernel where batch and images are large: there its second operand,
-    the gradient of the outputs, has to be repacked and does not stay in the cache. A program that spends much of its
-    convolutions' arithmetic on these is compiled without it; products and sums stay with the library.
+    is 1.1 to 2.7 times slower in the gradient for the kernel where batch and images are large: where its second
+    operand, the gradient of the outputs, is larger than a core's cache. A program that spends much of its convolutions'
+    arithmetic on these is compiled without it; products and sums stay with the library.
 
     Measured (jax 0.10.2, two cores, processor time in ms), with the library's convolutions / without:
 
