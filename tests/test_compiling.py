@@ -33,7 +33,9 @@ def dense():
 MNIST, RESNET, BOTTLENECK = images((32, 64), "valid"), images((16,) * 6, "same"), images((128,) * 3, "same")
 PROGRAMS = [  # what; images; trained; whether convolutions are taken from the library
     (MNIST, (32, 28, 28, 1), True, True),
-    (MNIST, (32, 28, 28, 1), False, False),
+    (MNIST, (32, 28, 28, 1), False, True),
+    (MNIST, (8, 28, 28, 1), False, False),
+    (RESNET, (128, 32, 32, 16), False, False),
     (MNIST, (2, 28, 28, 1), True, False),
     (RESNET, (128, 32, 32, 16), True, True),
     (RESNET, (8, 32, 32, 16), True, False),
