@@ -7,7 +7,6 @@ import pytest
 
 from jkeras import layers, models, random
 from jkeras.graph.topology import Input, Network
-from jkeras.layers.convolutional_recurrent import _convolve_in_loop
 from jkeras.layers.kernels import conv
 
 KEY = jax.random.key(0)
@@ -87,7 +86,7 @@ def test_follows_the_formula(name, data_format):
 def test_convolution_in_a_loop_is_the_convolution(strides, padding, dilation, layout):
     x, kernel = draw(2, 7, 7, 7), draw(3, 2, 7, 4, seed=1)
     arguments = strides, padding, layout, dilation
-    close(_convolve_in_loop(x, kernel, *arguments), conv.convolve(x, kernel, *arguments), 1e-4)
+    close(conv.convolve(x, kernel, *arguments, in_loop=True), conv.convolve(x, kernel, *arguments), 1e-4)
 
 
 @pytest.mark.parametrize("sequences", [False, True])

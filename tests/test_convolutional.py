@@ -9,7 +9,7 @@ import pytest
 
 from jkeras.graph.topology import Input, Network
 from jkeras.layers import convolutional, pooling
-from jkeras.layers.kernels import conv, pool, spatial, windows
+from jkeras.layers.kernels import conv, forms, pool, spatial, windows
 
 
 def normal(*shape, seed=0):
@@ -98,10 +98,9 @@ CONVOLUTIONS = [  # inputs, kernel, strides, padding, dilation
 
 @pytest.fixture(params=["for the CPU", "general"])
 def both_forms(request, monkeypatch):
-    """Run a test with the forms written out for the CPU, and with those of other devices."""
+    """Run a test with the forms for the CPU, and with those for other devices."""
     if request.param == "general":
-        monkeypatch.setattr(conv, "_on_cpu", lambda inputs: False)
-        monkeypatch.setattr(jax, "default_backend", lambda: "other")
+        monkeypatch.setattr(forms, "_by_platform", lambda general, cpu, *arrays: general(*arrays))
 
 
 @pytest.mark.parametrize("shape, kernel_shape, strides, padding, dilation", CONVOLUTIONS)
@@ -119,16 +118,18 @@ def test_convolve(shape, kernel_shape, strides, padding, dilation, both_forms):
 def test_gradients_of_the_forms_agree(shape, kernel_shape, strides, padding, dilation, monkeypatch):
     inputs, kernel = normal(*shape), normal(*kernel_shape, seed=1)
 
-    def gradients():
+    def gradients(in_loop=False):
         def loss(inputs, kernel):
-            return jnp.sum(jnp.sin(conv.convolve(inputs, kernel, strides, padding, "channels_last", dilation)))
+            outputs = conv.convolve(inputs, kernel, strides, padding, "channels_last", dilation, in_loop)
+            return jnp.sum(jnp.sin(outputs))
 
         return jax.jit(jax.grad(loss, (0, 1)))(inputs, kernel)
 
-    written_out = gradients()
-    monkeypatch.setattr(conv, "_on_cpu", lambda inputs: False)
-    for a, b in zip(written_out, gradients(), strict=True):
-        close(a, b)
+    offered = gradients(), gradients(in_loop=True)
+    monkeypatch.setattr(forms, "_by_platform", lambda general, cpu, *arrays: general(*arrays))
+    for own, in_loop, general in zip(*offered, gradients(), strict=True):
+        close(own, general)
+        close(in_loop, general)
 
 
 TRANSPOSED = [  # inputs, window, strides, padding, output_padding, dilation

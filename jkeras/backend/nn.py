@@ -1,8 +1,11 @@
 """Neural network functions: activations, convolutions, pooling, normalization, cross entropies, loops, CTC."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jkeras import activations, config, losses
 from jkeras.backend.random import random_binomial
@@ -59,18 +62,18 @@ tanh = activations.tanh
 
 
 @lift
-def relu(x, alpha=0.0, max_value=None, threshold=0.0):
+def relu(x: ArrayLike, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0):
     """x where x >= threshold, alpha * (x - threshold) elsewhere, at most `max_value`."""
     return activations.relu(x, alpha, max_value, threshold)
 
 
 @lift
-def softmax(x, axis=-1):
+def softmax(x: ArrayLike, axis: int = -1):
     """exp(x) / sum(exp(x)) along `axis`."""
     return jax.nn.softmax(jnp.asarray(x), axis=axis)
 
 
-def dropout(x, level, noise_shape=None, seed=None):
+def dropout(x: ArrayLike, level: float, noise_shape: tuple | None = None, seed: int | None = None):
     """x with the share `level` of its entries set to zero and the others scaled up so that the sum stays.
 
     Arguments:
@@ -91,7 +94,7 @@ def _tuple(value, count) -> tuple:
 
 
 @lift
-def bias_add(x, bias, data_format=None):
+def bias_add(x: ArrayLike, bias: ArrayLike, data_format: str | None = None):
     """x + bias, the bias one number per channel, or one per place and channel.
 
     As in Keras 2.2.4 the numbers of a bias (*space, channels) are for channels_first read as (channels, *space), in the
@@ -107,21 +110,42 @@ def bias_add(x, bias, data_format=None):
 
 
 @lift
-def conv1d(x, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+def conv1d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    strides: int | tuple = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = 1,
+):
     """Convolution over time. x: (batch, time, in); kernel: (window, in, out); padding 'valid', 'same' or 'causal'."""
     data_format = config.data_format(data_format)
     return conv.convolve(x, kernel, _tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
 
 
 @lift
-def conv2d(x, kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def conv2d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    strides: int | tuple = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = (1, 1),
+):
     """Convolution of images. x: (batch, rows, columns, in); kernel: (rows, columns, in, out)."""
     data_format = config.data_format(data_format)
     return conv.convolve(x, kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
 
 
 @lift
-def conv3d(x, kernel, strides=(1, 1, 1), padding="valid", data_format=None, dilation_rate=(1, 1, 1)):
+def conv3d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    strides: int | tuple = (1, 1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = (1, 1, 1),
+):
     """Convolution of volumes. x: (batch, *space, in); kernel: (*window, in, out)."""
     data_format = config.data_format(data_format)
     return conv.convolve(x, kernel, _tuple(strides, 3), padding, data_format, _tuple(dilation_rate, 3))
@@ -134,21 +158,42 @@ def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation
 
 
 @lift
-def conv2d_transpose(x, kernel, output_shape, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def conv2d_transpose(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    output_shape: tuple,
+    strides: int | tuple = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = (1, 1),
+):
     """The transpose of a convolution of images, to the shape `output_shape`. kernel: (rows, columns, out, in)."""
     dilation_rate = _tuple(dilation_rate, 2)
     return _transposed(x, kernel, output_shape, _tuple(strides, 2), padding, data_format, dilation_rate)
 
 
 @lift
-def conv3d_transpose(x, kernel, output_shape, strides=(1, 1, 1), padding="valid", data_format=None):
+def conv3d_transpose(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    output_shape: tuple,
+    strides: int | tuple = (1, 1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+):
     """The transpose of a convolution of volumes, to the shape `output_shape`. kernel: (*window, out, in)."""
     return _transposed(x, kernel, output_shape, _tuple(strides, 3), padding, data_format)
 
 
 @lift
 def separable_conv1d(
-    x, depthwise_kernel, pointwise_kernel, strides=1, padding="valid", data_format=None, dilation_rate=1
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: ArrayLike,
+    strides: int | tuple = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = 1,
 ):
     """Each channel convolved over time by itself, then mixed. Kernels: (window, in, multiplier), (1, in * m, out)."""
     data_format = config.data_format(data_format)
@@ -158,7 +203,13 @@ def separable_conv1d(
 
 @lift
 def separable_conv2d(
-    x, depthwise_kernel, pointwise_kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: ArrayLike,
+    strides: int | tuple = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = (1, 1),
 ):
     """Each channel convolved by itself, then mixed. Kernels: (rows, columns, in, multiplier), (1, 1, in * m, out)."""
     data_format = config.data_format(data_format)
@@ -167,14 +218,23 @@ def separable_conv2d(
 
 
 @lift
-def depthwise_conv2d(x, depthwise_kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def depthwise_conv2d(
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    strides: int | tuple = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | tuple = (1, 1),
+):
     """Each channel convolved by itself. Kernel: (rows, columns, in, multiplier)."""
     data_format = config.data_format(data_format)
     return conv.depthwise(x, depthwise_kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
 
 
 @lift
-def local_conv1d(inputs, kernel, kernel_size, strides, data_format=None):
+def local_conv1d(
+    inputs: ArrayLike, kernel: ArrayLike, kernel_size: int | tuple, strides: int | tuple, data_format: str | None = None
+):
     """A convolution over time whose kernel differs from place to place.
 
     Arguments:
@@ -189,7 +249,14 @@ def local_conv1d(inputs, kernel, kernel_size, strides, data_format=None):
 
 
 @lift
-def local_conv2d(inputs, kernel, kernel_size, strides, output_shape, data_format=None):
+def local_conv2d(
+    inputs: ArrayLike,
+    kernel: ArrayLike,
+    kernel_size: int | tuple,
+    strides: int | tuple,
+    output_shape: tuple,
+    data_format: str | None = None,
+):
     """A convolution of images whose kernel differs from place to place.
 
     Arguments:
@@ -222,13 +289,27 @@ def _pooled(x, pool_size, strides, padding, data_format, pool_mode):
 
 
 @lift
-def pool2d(x, pool_size, strides=(1, 1), padding="valid", data_format=None, pool_mode="max"):
+def pool2d(
+    x: ArrayLike,
+    pool_size: int | tuple,
+    strides: int | tuple = (1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    pool_mode: str = "max",
+):
     """The largest ('max') or mean ('avg') value in each window of images."""
     return _pooled(x, _tuple(pool_size, 2), _tuple(strides, 2), padding, data_format, pool_mode)
 
 
 @lift
-def pool3d(x, pool_size, strides=(1, 1, 1), padding="valid", data_format=None, pool_mode="max"):
+def pool3d(
+    x: ArrayLike,
+    pool_size: int | tuple,
+    strides: int | tuple = (1, 1, 1),
+    padding: str = "valid",
+    data_format: str | None = None,
+    pool_mode: str = "max",
+):
     """The largest ('max') or mean ('avg') value in each window of volumes."""
     return _pooled(x, _tuple(pool_size, 3), _tuple(strides, 3), padding, data_format, pool_mode)
 
@@ -237,7 +318,15 @@ def pool3d(x, pool_size, strides=(1, 1, 1), padding="valid", data_format=None, p
 
 
 @lift
-def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=1e-3):
+def batch_normalization(
+    x: ArrayLike,
+    mean: ArrayLike,
+    var: ArrayLike,
+    beta: ArrayLike | None,
+    gamma: ArrayLike | None,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+):
     """gamma * (x - mean) / sqrt(var + epsilon) + beta.
 
     Arguments:
@@ -259,7 +348,9 @@ def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=1e-3):
 
 
 @lift
-def normalize_batch_in_training(x, gamma, beta, reduction_axes, epsilon=1e-3):
+def normalize_batch_in_training(
+    x: ArrayLike, gamma: ArrayLike | None, beta: ArrayLike | None, reduction_axes: Sequence[int], epsilon: float = 1e-3
+):
     """x normalized by its own mean and variance, then gamma * x + beta.
 
     Arguments:
@@ -288,19 +379,19 @@ def normalize_batch_in_training(x, gamma, beta, reduction_axes, epsilon=1e-3):
 
 
 @lift
-def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def categorical_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1):
     """-sum(target * log(output)) over `axis`, the outputs scaled to sum to one."""
     return losses.categorical_terms(target, output, from_logits, axis)
 
 
 @lift
-def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def sparse_categorical_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1):
     """-log(output[target]) over `axis`, for integer targets."""
     return losses.sparse_categorical_terms(target, output, from_logits, axis)
 
 
 @lift
-def binary_crossentropy(target, output, from_logits=False):
+def binary_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False):
     """-(target * log(output) + (1 - target) * log(1 - output)), elementwise."""
     return losses.binary_terms(target, output, from_logits)
 
@@ -321,7 +412,7 @@ def _where(condition, then_expression, else_expression):
     return jnp.where(condition.reshape(condition.shape + (1,) * extra), then_expression, else_expression)
 
 
-def switch(condition, then_expression, else_expression):
+def switch(condition: ArrayLike, then_expression: object, else_expression: object):
     """`then_expression` where `condition` holds, `else_expression` elsewhere; both are computed.
 
     Arguments:
@@ -349,14 +440,14 @@ def _inside(function):
 
 @lift
 def rnn(
-    step_function,
-    inputs,
-    initial_states,
-    go_backwards=False,
-    mask=None,
-    constants=None,
-    unroll=False,
-    input_length=None,
+    step_function: Callable,
+    inputs: ArrayLike,
+    initial_states: Sequence,
+    go_backwards: bool = False,
+    mask: ArrayLike | None = None,
+    constants: Sequence | None = None,
+    unroll: bool = False,
+    input_length: int | None = None,
 ):
     """Run a step function over the time axis.
 
@@ -393,7 +484,7 @@ def rnn(
 
 
 @lift
-def map_fn(fn, elems, name=None, dtype=None):
+def map_fn(fn: Callable, elems: object, name: str | None = None, dtype: object = None):
     """`fn` of each entry along the first axis (of arrays in a list: of the entries together)."""
     mapped = lax.map(_inside(fn), jax.tree.map(jnp.asarray, elems))
     return mapped if dtype is None else jax.tree.map(lambda part: part.astype(dtype), mapped)
@@ -412,12 +503,12 @@ def _fold(fn, elems, initializer, backwards):
 
 
 @lift
-def foldl(fn, elems, initializer=None, name=None):
+def foldl(fn: Callable, elems: object, initializer: object = None, name: str | None = None):
     """fn(...fn(fn(initializer, elems[0]), elems[1])...); the first entry begins unless `initializer` is given."""
     return _fold(fn, elems, initializer, backwards=False)
 
 
 @lift
-def foldr(fn, elems, initializer=None, name=None):
+def foldr(fn: Callable, elems: object, initializer: object = None, name: str | None = None):
     """`foldl` from the last entry to the first."""
     return _fold(fn, elems, initializer, backwards=True)

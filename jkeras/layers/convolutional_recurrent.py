@@ -1,10 +1,6 @@
 """Recurrent layers over images: `ConvRNN2D` runs a cell over the time steps; `ConvLSTM2D` makes its cell itself."""
 
-import itertools
-
-import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
@@ -15,7 +11,6 @@ from jkeras.layers.kernels.windows import (
     conv_output_length,
     normalize_padding,
     normalize_tuple,
-    same_padding,
     spatial_axes,
 )
 from jkeras.layers.legacy import ConvRecurrent2D, Recurrent
@@ -23,32 +18,6 @@ from jkeras.layers.recurrent import RNN, CellLayer, LSTMCell
 from jkeras.serialize.objects import has_arg
 
 __all__ = ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D", "ConvRecurrent2D", "Layer", "Recurrent", "has_arg"]
-
-
-def _convolve_in_loop(inputs, kernel, strides, padding, data_format, dilation_rate):
-    """`conv.convolve` for the body of a loop: on a CPU one matrix product of all windows with the kernel.
-
-    There the gradient of a convolution for its kernel is, inside of a loop, 10 times slower than that of the product.
-    """
-    if jax.default_backend() != "cpu" or not all(isinstance(size, int) for size in inputs.shape):
-        return conv.convolve(inputs, kernel, strides, padding, data_format, dilation_rate)
-    if data_format == "channels_first":
-        inputs = jnp.moveaxis(inputs, 1, -1)
-    *window, _, filters = kernel.shape
-    spans = [(k - 1) * d + 1 for k, d in zip(window, dilation_rate, strict=True)]
-    if padding == "same":
-        pads = [same_padding(*each) for each in zip(inputs.shape[1:-1], spans, strides, strict=True)]
-        inputs = jnp.pad(inputs, [(0, 0), *pads, (0, 0)])
-    reach = [size - span + 1 for size, span in zip(inputs.shape[1:-1], spans, strict=True)]
-    places = []
-    for place in itertools.product(*map(range, window)):
-        starts = [p * d for p, d in zip(place, dilation_rate, strict=True)]
-        ends = [start + length for start, length in zip(starts, reach, strict=True)]
-        end = (inputs.shape[0], *ends, inputs.shape[-1])
-        places.append(lax.slice(inputs, (0, *starts, 0), end, (1, *strides, 1)))
-    windows = jnp.concatenate(places, axis=-1)  # (batch, rows, columns, window * channels)
-    outputs = jnp.dot(windows, kernel.reshape(-1, filters))
-    return jnp.moveaxis(outputs, -1, 1) if data_format == "channels_first" else outputs
 
 
 class ConvLSTM2DCell(Cell):
@@ -114,12 +83,12 @@ class ConvLSTM2DCell(Cell):
 
     def input_conv(self, x, w, b=None, padding="valid"):
         """The convolution of the inputs of a step: x (batch, rows, columns, channels), w a kernel, b a bias or None."""
-        outputs = _convolve_in_loop(x, w, self.strides, padding, self.data_format, self.dilation_rate)
+        outputs = conv.convolve(x, w, self.strides, padding, self.data_format, self.dilation_rate, in_loop=True)
         return outputs if b is None else conv.bias_add(outputs, b, self.data_format)
 
     def recurrent_conv(self, x, w):
         """The convolution of the state h, which keeps its size: x (batch, rows, columns, filters), w a kernel."""
-        return _convolve_in_loop(x, w, (1, 1), "same", self.data_format, (1, 1))
+        return conv.convolve(x, w, (1, 1), "same", self.data_format, (1, 1), in_loop=True)
 
     def _sums(self, convolve, inputs, kernel, masks):
         """The convolution of `inputs` with the kernels of all gates, under the dropout mask of each."""

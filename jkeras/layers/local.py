@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 
@@ -123,20 +124,20 @@ class LocallyConnected1D(_LocallyConnected):
     @names_layer
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        filters: int,
+        kernel_size: int | tuple,
+        strides: int | tuple = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        activation: str | Callable | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | dict | Callable = "glorot_uniform",
+        bias_initializer: str | dict | Callable = "zeros",
+        kernel_regularizer: str | dict | Callable | None = None,
+        bias_regularizer: str | dict | Callable | None = None,
+        activity_regularizer: str | dict | Callable | None = None,
+        kernel_constraint: str | dict | Callable | None = None,
+        bias_constraint: str | dict | Callable | None = None,
         **kwargs,
     ):
         arguments = locals()
@@ -174,20 +175,20 @@ class LocallyConnected2D(_LocallyConnected):
     @names_layer
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=(1, 1),
-        padding="valid",
-        data_format=None,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        filters: int,
+        kernel_size: int | tuple,
+        strides: int | tuple = (1, 1),
+        padding: str = "valid",
+        data_format: str | None = None,
+        activation: str | Callable | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | dict | Callable = "glorot_uniform",
+        bias_initializer: str | dict | Callable = "zeros",
+        kernel_regularizer: str | dict | Callable | None = None,
+        bias_regularizer: str | dict | Callable | None = None,
+        activity_regularizer: str | dict | Callable | None = None,
+        kernel_constraint: str | dict | Callable | None = None,
+        bias_constraint: str | dict | Callable | None = None,
         **kwargs,
     ):
         arguments = locals()

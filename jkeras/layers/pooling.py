@@ -1,5 +1,6 @@
 """Pooling layers: over windows, and over the whole space. One engine for all ranks."""
 
+import jax
 import jax.numpy as jnp
 
 from jkeras import config
@@ -258,14 +259,23 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
     supports_masking = True
     reduce = staticmethod(jnp.mean)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(
+        self,
+        params: dict,
+        state: dict,
+        inputs: jax.Array,
+        *,
+        key: object = None,
+        training: bool = False,
+        mask: object = None,
+    ):
         if mask is None:
             return super().apply(params, state, inputs)
         (axis,) = spatial_axes(1, self.data_format)
         weights = jnp.expand_dims(jnp.asarray(mask, inputs.dtype), 3 - axis)
         return jnp.sum(inputs * weights, axis) / jnp.sum(weights, axis), state
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: jax.Array, mask: object = None):
         """None: the output has no time axis."""
         return
 

@@ -1,18 +1,23 @@
 """Convolutions of any rank, in both layouts: plain, transposed, depthwise and separable.
 
 Everything is computed channels_last, (batch, *space, channels); XLA folds the transposes of the other layout into the
-convolution. On a CPU some convolutions are written as matrix products or shifted products, which XLA runs several times
+convolution. For CPUs some convolutions are written as matrix products or shifted products, which XLA runs several times
 faster there; each place says how much.
 """
 
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
 
+from jkeras.layers.kernels import forms
 from jkeras.layers.kernels.windows import check_window, same_padding
 
 __all__ = ["bias_add", "convolve", "convolve_transpose", "depthwise", "pointwise", "separable"]
@@ -32,11 +37,6 @@ def _back(array, data_format: str):
 def _same_type(*arrays):
     dtype = jnp.result_type(*arrays)
     return [jnp.asarray(array, dtype) for array in arrays]
-
-
-def _on_cpu(inputs) -> bool:
-    """Whether to write a convolution out for the CPU: there, and where all sizes are known."""
-    return jax.default_backend() == "cpu" and all(isinstance(size, int) for size in inputs.shape)
 
 
 def _pads(inputs, window, strides, padding: str, dilation_rate) -> list:
@@ -66,7 +66,8 @@ def _conv(inputs, kernel, strides, pads, dilation_rate, *, groups=1, input_dilat
 
 def _shifts(inputs, window, strides, pads, dilation_rate):
     """For each place of the window: the place, and what the inputs hold there, (batch, *output space, channels)."""
-    inputs = jnp.pad(inputs, [(0, 0), *pads, (0, 0)])
+    if any(map(any, pads)):
+        inputs = lax.pad(inputs, np.zeros((), inputs.dtype), [(0, 0, 0), *((*pair, 0) for pair in pads), (0, 0, 0)])
     steps = [
         (size - (k - 1) * d - 1) // s
         for size, k, s, d in zip(inputs.shape[1:-1], window, strides, dilation_rate, strict=True)
@@ -85,27 +86,56 @@ def _product(inputs, matrix):
     return (inputs.reshape(-1, inputs.shape[-1]) @ matrix).reshape(*inputs.shape[:-1], matrix.shape[-1])
 
 
-def _convolve_on_cpu(inputs, kernel, strides, padding, dilation_rate):
-    *window, _, _ = kernel.shape
+def _plain(inputs, kernel, strides, padding, dilation_rate, groups=1):
+    if padding == "causal":
+        pads = _pads(inputs, kernel.shape[:-2], strides, padding, dilation_rate)
+    else:
+        pads = padding.upper()  # not counted here: sizes may be unknown
+    return _conv(inputs, kernel, strides, pads, dilation_rate, groups=groups)
+
+
+def _summed(inputs, kernel, strides, padding, dilation_rate):
+    """One matrix product per place of the window."""
+    window = kernel.shape[:-2]
     pads = _pads(inputs, window, strides, padding, dilation_rate)
-    if math.prod(window) == 1:
-        # A window of one is a matrix product: 2 to 4 times faster, its gradient for the kernel too.
-        ((_, shifted),) = _shifts(inputs, window, strides, pads, dilation_rate)
-        return _product(shifted, kernel.reshape(kernel.shape[-2:]))
-    if len(window) == 3 and math.prod(window) <= _MOST_PLACES:
-        # Volumes: 2 to 10 times faster as one matrix product per place of the window.
-        shifts = _shifts(inputs, window, strides, pads, dilation_rate)
-        return sum(_product(shifted, kernel[place]) for place, shifted in shifts)
+    shifts = _shifts(inputs, window, strides, pads, dilation_rate)
+    return functools.reduce(lax.add, (_product(shifted, kernel[place]) for place, shifted in shifts))
+
+
+def _widened(inputs, kernel, strides, padding, dilation_rate):
+    """One more column than asked for, dropped again."""
+    outputs = _conv(inputs, kernel, strides, [(0, 0), (0, strides[1])], dilation_rate)
+    return lax.slice_in_dim(outputs, 0, outputs.shape[2] - 1, axis=2)
+
+
+def _gathered(inputs, kernel, strides, padding, dilation_rate):
+    """One matrix product of all windows with the kernel."""
+    window = kernel.shape[:-2]
+    pads = _pads(inputs, window, strides, padding, dilation_rate)
+    shifts = _shifts(inputs, window, strides, pads, dilation_rate)
+    return _product(jnp.concatenate([shifted for _, shifted in shifts], axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+
+
+def _forms_on_cpu(window, padding) -> dict:
+    """What `convolve` offers for a CPU: the form, and that with a gradient."""
+    if math.prod(window) == 1 or len(window) == 3 and math.prod(window) <= _MOST_PLACES:
+        # A window of one: 2 to 4 times faster, its gradient for the kernel too. Volumes: 2 to 10 times faster.
+        return {"cpu": _summed}
     if len(window) == 2 and padding == "valid":
-        # Without any padding XLA takes a path that is up to 4 times slower, in the gradient for the kernel 2 times: one
-        # more column than asked for, dropped again, avoids it.
-        pads = [pads[0], (0, strides[1])]
-        outputs = _conv(inputs, kernel, strides, pads, dilation_rate)
-        return lax.slice_in_dim(outputs, 0, outputs.shape[2] - 1, axis=2)
-    return _conv(inputs, kernel, strides, pads, dilation_rate)
+        # Without any padding XLA takes a path that is up to 2 times slower in the gradient for the kernel.
+        return {"cpu_gradient": _widened}
+    return {}
 
 
-def convolve(inputs, kernel, strides, padding="valid", data_format="channels_last", dilation_rate=None):
+def convolve(
+    inputs: ArrayLike,
+    kernel: ArrayLike,
+    strides: tuple,
+    padding: str = "valid",
+    data_format: str = "channels_last",
+    dilation_rate: tuple | None = None,
+    in_loop: bool = False,
+) -> jax.Array:
     """outputs[n, p, o] = sum over w, i of inputs[n, p * strides + w * dilation_rate, i] * kernel[w, i, o],
 
     with w the places of the window and i the input channels.
@@ -116,6 +146,8 @@ def convolve(inputs, kernel, strides, padding="valid", data_format="channels_las
         strides: a tuple, one stride per window axis.
         padding: 'valid', 'same' (TensorFlow's: the odd zero goes behind) or 'causal' (all zeros in front).
         dilation_rate: a tuple, one per window axis, or None for ones.
+        in_loop: whether this is the body of a loop. There, on a CPU, the gradient of a convolution for its kernel is 10
+            times slower than that of one matrix product of all windows with the kernel.
 
     Raises:
         ValueError: if the window is larger than the inputs and `padding` is 'valid'.
@@ -125,17 +157,21 @@ def convolve(inputs, kernel, strides, padding="valid", data_format="channels_las
     dilation_rate = dilation_rate or (1,) * len(window)
     inputs = _channels_last(inputs, data_format)
     check_window(inputs.shape[1:-1], window, padding, dilation_rate)
-    if _on_cpu(inputs):
-        outputs = _convolve_on_cpu(inputs, kernel, strides, padding, dilation_rate)
-    else:
-        pads = _pads(inputs, window, strides, padding, dilation_rate) if padding == "causal" else padding.upper()
-        outputs = _conv(inputs, kernel, strides, pads, dilation_rate)
+    on_cpu = {"cpu": _gathered} if in_loop else _forms_on_cpu(window, padding)
+    options = {"strides": tuple(strides), "padding": padding, "dilation_rate": tuple(dilation_rate)}
+    outputs = forms.offer(_plain, inputs, kernel, **on_cpu, **options)
     return _back(outputs, data_format)
 
 
 def convolve_transpose(
-    inputs, kernel, output_size, strides, padding="valid", data_format="channels_last", dilation_rate=None
-):
+    inputs: ArrayLike,
+    kernel: ArrayLike,
+    output_size: Sequence,
+    strides: tuple,
+    padding: str = "valid",
+    data_format: str = "channels_last",
+    dilation_rate: tuple | None = None,
+) -> jax.Array:
     """The transpose of `convolve` as a linear map: from (batch, *space, in) to (batch, *output_size, out).
 
     Arguments:
@@ -172,7 +208,6 @@ def _transposed(inputs, kernel, strides, pads, dilation_rate):
     return _transpose_map(inputs, kernel, strides, pads, dilation_rate)
 
 
-@_transposed.defjvp
 def _transposed_jvp(strides, pads, dilation_rate, primals, tangents):
     # The derivative for the kernel is written as the transpose of the gradient of `_conv` for its kernel, so that
     # reverse mode runs that gradient: on a CPU 15 to 70 times faster than the one it would find by itself.
@@ -183,12 +218,39 @@ def _transposed_jvp(strides, pads, dilation_rate, primals, tangents):
         _, gradient = jax.vjp(lambda kernel: _conv(outputs, kernel, strides, pads, dilation_rate), kernel)
         return gradient(inputs)[0]
 
-    (by_kernel,) = jax.linear_transpose(kernel_gradient, outputs)(tangents[1])
-    by_inputs = _transpose_map(tangents[0], kernel, strides, pads, dilation_rate)
-    return outputs, by_inputs + by_kernel
+    parts = []
+    if not isinstance(tangents[0], SymbolicZero):
+        parts.append(_transpose_map(tangents[0], kernel, strides, pads, dilation_rate))
+    if not isinstance(tangents[1], SymbolicZero):
+        parts += jax.linear_transpose(kernel_gradient, outputs)(tangents[1])
+    return outputs, sum(parts[1:], start=parts[0])
 
 
-def depthwise(inputs, kernel, strides, padding="valid", data_format="channels_last", dilation_rate=None):
+_transposed.defjvp(_transposed_jvp, symbolic_zeros=True)
+
+
+def _grouped(inputs, kernel, strides, padding, dilation_rate):
+    *window, channels, multiplier = kernel.shape
+    kernel = kernel.reshape(*window, 1, channels * multiplier)
+    return _plain(inputs, kernel, strides, padding, dilation_rate, groups=channels)
+
+
+def _shifted_products(inputs, kernel, strides, padding, dilation_rate):
+    # 10 to 40 times faster forward than grouped convolution, with the gradient 1.5 to 40 times.
+    *window, channels, multiplier = kernel.shape
+    shifts = _shifts(inputs, window, strides, _pads(inputs, window, strides, padding, dilation_rate), dilation_rate)
+    outputs = functools.reduce(lax.add, (shifted[..., None] * kernel[place] for place, shifted in shifts))
+    return outputs.reshape(*outputs.shape[:-2], channels * multiplier)
+
+
+def depthwise(
+    inputs: ArrayLike,
+    kernel: ArrayLike,
+    strides: tuple,
+    padding: str = "valid",
+    data_format: str = "channels_last",
+    dilation_rate: tuple | None = None,
+) -> jax.Array:
     """Each channel convolved with kernels of its own: outputs[..., i * multiplier + m] from inputs[..., i].
 
     Arguments:
@@ -197,36 +259,30 @@ def depthwise(inputs, kernel, strides, padding="valid", data_format="channels_la
         strides, padding, dilation_rate: as in `convolve`.
     """
     inputs, kernel = _same_type(inputs, kernel)
-    *window, channels, multiplier = kernel.shape
+    window = kernel.shape[:-2]
     dilation_rate = dilation_rate or (1,) * len(window)
     inputs = _channels_last(inputs, data_format)
     check_window(inputs.shape[1:-1], window, padding, dilation_rate)
-    if _on_cpu(inputs) and math.prod(window) <= _MOST_PLACES:
-        # Shifted products: 10 to 40 times faster forward than grouped convolution, with the gradient 1.5 to 40 times.
-        pads = _pads(inputs, window, strides, padding, dilation_rate)
-        shifts = _shifts(inputs, window, strides, pads, dilation_rate)
-        outputs = sum(shifted[..., None] * kernel[place] for place, shifted in shifts)
-        outputs = outputs.reshape(*outputs.shape[:-2], channels * multiplier)
-    else:
-        grouped = kernel.reshape(*window, 1, channels * multiplier)
-        outputs = _conv(inputs, grouped, strides, padding.upper(), dilation_rate, groups=channels)
+    cpu = _shifted_products if math.prod(window) <= _MOST_PLACES else None
+    options = {"strides": tuple(strides), "padding": padding, "dilation_rate": tuple(dilation_rate)}
+    outputs = forms.offer(_grouped, inputs, kernel, cpu=cpu, **options)
     return _back(outputs, data_format)
 
 
-def pointwise(inputs, kernel, data_format="channels_last"):
+def pointwise(inputs: ArrayLike, kernel: jax.Array, data_format: str = "channels_last") -> jax.Array:
     """A matrix product over the channels. kernel: (1, ..., 1, in, out)."""
     return convolve(inputs, kernel, (1,) * (kernel.ndim - 2), "valid", data_format)
 
 
 def separable(
-    inputs,
-    depthwise_kernel,
-    pointwise_kernel,
-    strides,
-    padding="valid",
-    data_format="channels_last",
-    dilation_rate=None,
-):
+    inputs: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: jax.Array,
+    strides: tuple,
+    padding: str = "valid",
+    data_format: str = "channels_last",
+    dilation_rate: tuple | None = None,
+) -> jax.Array:
     """`depthwise`, then `pointwise`.
 
     Arguments:
@@ -238,7 +294,7 @@ def separable(
     return pointwise(inner, pointwise_kernel, data_format)
 
 
-def bias_add(inputs, bias, data_format="channels_last"):
+def bias_add(inputs: ArrayLike, bias: ArrayLike, data_format: str = "channels_last") -> jax.Array:
     """inputs + bias.
 
     Arguments:

@@ -6,15 +6,17 @@ They can be differentiated backwards as often as one likes, but not forwards (`j
 """
 
 import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 __all__ = ["gru", "gru_step", "loop", "lstm", "lstm_step", "project", "time_major"]
 
 
-def time_major(inputs, mask=None, go_backwards=False):
+def time_major(inputs: ArrayLike, mask: ArrayLike | None = None, go_backwards: bool = False):
     """`inputs` (batch, time, ...) and `mask` (batch, time) or None, time in front, in the order of processing."""
     inputs = jnp.moveaxis(jnp.asarray(inputs), 1, 0)
     if mask is not None:
@@ -30,7 +32,16 @@ def _choose(keep, new, old):
     return jnp.where(keep.reshape(keep.shape + (1,) * (new.ndim - keep.ndim)), new, old)
 
 
-def loop(step, inputs, states, *, mask=None, go_backwards=False, unroll=False, sequences=True):
+def loop(
+    step: Callable,
+    inputs: ArrayLike,
+    states: Sequence,
+    *,
+    mask: ArrayLike | None = None,
+    go_backwards: bool = False,
+    unroll: bool = False,
+    sequences: bool = True,
+):
     """Run `step` over the time steps of `inputs`, as Keras's `K.rnn`.
 
     Arguments:
@@ -82,7 +93,7 @@ def loop(step, inputs, states, *, mask=None, go_backwards=False, unroll=False, s
 # ------------------------------------------------------------------------------------------------------- single steps
 
 
-def project(inputs, kernel, bias=None, masks=None):
+def project(inputs: ArrayLike, kernel: jax.Array, bias: jax.Array | None = None, masks: jax.Array | None = None):
     """inputs @ kernel + bias, the inputs of each gate multiplied by its dropout mask.
 
     Arguments:
@@ -98,14 +109,24 @@ def project(inputs, kernel, bias=None, masks=None):
     return outputs if bias is None else outputs + bias
 
 
-def lstm_step(gates, carry, activation, recurrent_activation):
+def lstm_step(gates: jax.Array, carry: jax.Array, activation: Callable, recurrent_activation: Callable):
     """The states h and c after a step with the gates' sums `gates` (batch, 4 * units), in the order i, f, c, o."""
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     carry = recurrent_activation(f) * carry + recurrent_activation(i) * activation(g)
     return recurrent_activation(o) * activation(carry), carry
 
 
-def gru_step(from_inputs, hidden, kernel, bias, activation, recurrent_activation, *, reset_after, masks=None):
+def gru_step(
+    from_inputs: jax.Array,
+    hidden: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    activation: Callable,
+    recurrent_activation: Callable,
+    *,
+    reset_after: bool,
+    masks: jax.Array | None = None,
+):
     """A step with the inputs' part of the sums `from_inputs` (batch, 3 * units), in the order z, r, h.
 
     Arguments:
@@ -158,7 +179,9 @@ def _column(keep, dtype):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def lstm(options, weights, inputs, hidden, carry, keep):
+def lstm(
+    options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, carry: jax.Array, keep: jax.Array | None
+):
     """An LSTM over a whole sequence.
 
     Arguments:
@@ -240,7 +263,7 @@ lstm.defvjp(_lstm_saved, _lstm_gradient)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def gru(options, weights, inputs, hidden, keep):
+def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None):
     """A GRU over a whole sequence.
 
     Arguments:

@@ -1,14 +1,17 @@
 """Zeros around, cropping, and repetition along the spatial axes, in both layouts."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jkeras.layers.kernels.windows import spatial_axes
 
 __all__ = ["crop", "pad", "upsample"]
 
 
-def pad(inputs, padding, data_format="channels_last"):
+def pad(inputs: ArrayLike, padding: Sequence, data_format: str = "channels_last"):
     """Zeros before and behind each spatial axis.
 
     Arguments:
@@ -22,7 +25,7 @@ def pad(inputs, padding, data_format="channels_last"):
     return jnp.pad(inputs, pads)
 
 
-def crop(inputs, cropping, data_format="channels_last"):
+def crop(inputs: ArrayLike, cropping: Sequence, data_format: str = "channels_last"):
     """Without the first and last entries of each spatial axis.
 
     Arguments:
@@ -34,7 +37,9 @@ def crop(inputs, cropping, data_format="channels_last"):
     return inputs
 
 
-def upsample(inputs, factors, data_format="channels_last", interpolation="nearest"):
+def upsample(
+    inputs: ArrayLike, factors: Sequence[int], data_format: str = "channels_last", interpolation: str = "nearest"
+):
     """Each spatial axis longer by an integer factor.
 
     nearest: every entry repeated.

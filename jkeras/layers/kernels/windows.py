@@ -1,8 +1,10 @@
 """Windows that slide over spatial axes: their arguments as tuples, and the sizes that go in and come out."""
 
 import operator
+from collections.abc import Sequence
 
 import numpy as np
+from jax.typing import ArrayLike
 
 __all__ = [
     "check_window",
@@ -17,7 +19,7 @@ __all__ = [
 ]
 
 
-def normalize_tuple(value, n: int, name: str, least: int | None = None) -> tuple:
+def normalize_tuple(value: object, n: int, name: str, least: int | None = None) -> tuple:
     """`value` (an integer, or `n` of them) as a tuple of `n` integers; `name` is what messages call it.
 
     Raises:
@@ -61,7 +63,9 @@ def spatial_axes(rank: int, data_format: str) -> tuple:
     return tuple(range(first, first + rank))
 
 
-def check_window(sizes, window, padding: str, dilation_rate=None, *, layer: str = "") -> None:
+def check_window(
+    sizes: Sequence, window: Sequence[int], padding: str, dilation_rate: Sequence[int] | None = None, *, layer: str = ""
+) -> None:
     """Check that a window fits into spatial `sizes` (unknown ones are taken to fit); `layer` is named in the message.
 
     Raises:
@@ -85,7 +89,7 @@ def same_padding(size: int, span: int, stride: int) -> tuple:
 # ----------------------------------------------------------------------------- sizes along one axis; None is unknown
 
 
-def conv_output_length(input_length, filter_size: int, padding: str, stride: int, dilation: int = 1):
+def conv_output_length(input_length: int | None, filter_size: int, padding: str, stride: int, dilation: int = 1):
     """How many places a window of `filter_size` has along an axis of `input_length`.
 
     Arguments:
@@ -103,7 +107,7 @@ def conv_output_length(input_length, filter_size: int, padding: str, stride: int
     return (length + stride - 1) // stride
 
 
-def conv_input_length(output_length, filter_size: int, padding: str, stride: int):
+def conv_input_length(output_length: int | None, filter_size: int, padding: str, stride: int):
     """The length of the axis along which a window of `filter_size` has `output_length` places."""
     if output_length is None:
         return None
@@ -111,7 +115,14 @@ def conv_input_length(output_length, filter_size: int, padding: str, stride: int
     return (output_length - 1) * stride - 2 * pad + filter_size
 
 
-def deconv_length(dim_size, stride_size: int, kernel_size: int, padding: str, output_padding, dilation: int = 1):
+def deconv_length(
+    dim_size: int | None,
+    stride_size: int,
+    kernel_size: int,
+    padding: str,
+    output_padding: int | None,
+    dilation: int = 1,
+):
     """The length of an axis after a transposed convolution.
 
     Arguments:
@@ -128,7 +139,7 @@ def deconv_length(dim_size, stride_size: int, kernel_size: int, padding: str, ou
     return (dim_size - 1) * stride_size + span - 2 * pad + output_padding
 
 
-def convert_kernel(kernel):
+def convert_kernel(kernel: ArrayLike):
     """`kernel`, (*window, in, out), with its window turned around: convolution to correlation and back.
 
     Raises:

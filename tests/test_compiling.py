@@ -1,0 +1,67 @@
+"""Which programs are compiled with options of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jkeras.layers.kernels import conv, pool
+from jkeras.train import compiling
+
+
+def images(filters, padding):
+    """A function of the kernels and images: convolutions, the first with one input channel or as many as given."""
+
+    def forward(kernels, x):
+        for kernel in kernels:
+            x = jax.nn.relu(conv.convolve(x, kernel, (1, 1), padding))
+        return jnp.mean(pool.max_pool(x, (2, 2), (2, 2)))
+
+    def shapes(*image):
+        sizes = [image[-1], *filters]
+        kernels = [(3, 3, *pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+        return [jax.ShapeDtypeStruct(kernel, "float32") for kernel in kernels], jax.ShapeDtypeStruct(image, "float32")
+
+    return forward, shapes
+
+
+def dense():
+    forward = lambda weights, x: jnp.mean(jnp.tanh(x @ weights[0]))  # noqa: E731
+    return forward, lambda *x: ([jax.ShapeDtypeStruct((x[-1], 512), "float32")], jax.ShapeDtypeStruct(x, "float32"))
+
+
+MNIST, RESNET, BOTTLENECK = images((32, 64), "valid"), images((16,) * 6, "same"), images((128,) * 3, "same")
+PROGRAMS = [  # what; images; trained; whether convolutions are taken from the library
+    (MNIST, (32, 28, 28, 1), True, True),
+    (MNIST, (32, 28, 28, 1), False, True),
+    (MNIST, (8, 28, 28, 1), False, False),
+    (RESNET, (128, 32, 32, 16), False, False),
+    (MNIST, (2, 28, 28, 1), True, False),
+    (RESNET, (128, 32, 32, 16), True, True),
+    (RESNET, (8, 32, 32, 16), True, False),
+    (BOTTLENECK, (8, 12, 12, 128), True, False),
+    (dense(), (4096, 1024), True, False),
+]
+
+
+@pytest.mark.parametrize("what, shape, trained, own", PROGRAMS)
+def test_options(what, shape, trained, own, monkeypatch):
+    forward, shapes = what
+    traced = jax.jit(jax.value_and_grad(forward) if trained else forward).trace(*shapes(*shape))
+    assert bool(compiling.options(traced.jaxpr, "cpu")) == (own and compiling._is_known())
+    assert compiling.options(traced.jaxpr, "gpu") == compiling.options(traced.jaxpr, "tpu") == {}
+    monkeypatch.setattr(compiling, "_NO_CONVOLUTIONS", {"xla_no_such_option": "1"})
+    compiling._is_known.cache_clear()
+    assert compiling.options(traced.jaxpr, "cpu") == {}
+    compiling._is_known.cache_clear()
+
+
+def test_options_change_no_numbers():
+    forward, shapes = images((8, 24), "same")
+    kernels, x = jax.tree.map(lambda spec: np.random.RandomState(0).rand(*spec.shape) / 9, shapes(20, 36, 36, 1))
+    step = jax.value_and_grad(forward)
+    options = compiling.options(jax.make_jaxpr(step)(kernels, x), "cpu")
+    assert bool(options) == compiling._is_known()
+    plain, with_options = jax.jit(step)(kernels, x), jax.jit(step, compiler_options=options)(kernels, x)
+    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(with_options), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
