@@ -298,8 +298,7 @@ def _in_update(model, train_state, gradients):
     for variable, gradient in zip(jax.tree.leaves(model._variables["params"]), jax.tree.leaves(gradients), strict=True):
         if not _is_fine(gradient):
             return _finding("backward", variable.name, f"the gradient of the weight {variable.name!r}")
-    updates, _ = optimizer.update(gradients, train_state.opt_state, train_state.params)
-    moved = jax.tree.map(lambda param, update: param + update, train_state.params, updates)
+    moved, _ = optimizer.source.rule(gradients, train_state.opt_state, train_state.params)
     name = type(optimizer).__name__
     for what, tree in (("the update", moved), ("the constraint", model.constrain(moved))):
         for variable, value in zip(jax.tree.leaves(model._variables["params"]), jax.tree.leaves(tree), strict=True):

@@ -357,7 +357,7 @@ def _restore_training(group, model, custom_objects):
 def _restore_optimizer(model, arrays):
     with config.precision(model._dtypes()):
         trained = jax.tree.map(lambda variable: variable.device_value(), model._variables["params"])
-        model.optimizer.state = model.optimizer.init(trained)
+        model.optimizer.state = model.optimizer.source.rule.init(trained)
         try:
             model.optimizer.set_weights(arrays)
         except ValueError as error:

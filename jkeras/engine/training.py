@@ -19,9 +19,11 @@ from jkeras.engine.surroundings import PLACE, Surroundings
 from jkeras.engine.training_generator import OnGenerators
 from jkeras.engine.training_utils import resolve_compile
 from jkeras.graph.topology import Network
+from jkeras.optimizers.view import Held
 from jkeras.train import parallel
 from jkeras.train.loop import RESIDENT_BYTES, Runner
 from jkeras.train.objective import Objective
+from jkeras.train.rule import as_rule
 from jkeras.train.state import TrainState, means, merge, split
 from jkeras.train.step import Steps
 
@@ -90,9 +92,11 @@ class Trainable(OnGenerators, Network):
         if not self._spec.targets and not self._has_own_losses():
             raise ValueError("The model cannot be compiled because it has no loss to optimize.")
         self._collected = list(dict.fromkeys(self.trainable_weights))
+        paths = {variable: path for path, variable in _places(self.variables()[0]).items()}
+        trained = {paths[variable]: variable for variable in self._collected if variable in paths}
+        self._run = Held(as_rule(self.optimizer, trained))
         self._make_steps()
-        self._opt_state = None
-        self._claim_optimizer()
+        self.optimizer.watch(self._run)
         self._step_number = 0
         self._run_key = None
 
@@ -106,7 +110,7 @@ class Trainable(OnGenerators, Network):
         self._steps = Steps(
             self,
             self._spec.objective,
-            self.optimizer,
+            self._run.rule,
             is_trainable=lambda path: places[path] in trained,
             keeps_state=lambda path: path in kept,
             is_stateful=lambda path: path[0] == PLACE or stateful(path),
@@ -205,24 +209,15 @@ class Trainable(OnGenerators, Network):
             self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs, *self._surroundings.variables]}
         return self._dtype_set
 
-    def _claim_optimizer(self):
-        """Make the optimizer object tell of this model. Models that share one share its numbers, not its slots."""
-        leaves = {variable: place for place, variable in enumerate(jax.tree.leaves(self._variables["params"]))}
-        state, iterations = self._opt_state, self.optimizer.iterations.value
-        self.optimizer.state = None if state is None else state._replace(iterations=np.asarray(iterations))
-        self.optimizer.order = [leaves[variable] for variable in self._collected if variable in leaves]
-        self.optimizer.owner = self
-
     # ------------------------------------------------------------------------------------------- weights <-> state
 
     def _gather(self, key) -> TrainState:
         """The variables' current values as a TrainState."""
         trees = {name: jax.tree.map(lambda v: v.device_value(), tree) for name, tree in self._variables.items()}
-        if self.optimizer.owner is not self:
-            self._claim_optimizer()
-        opt_state = self.optimizer.state
+        self.optimizer.watch(self._run)
+        opt_state = self._run.opt_state
         if opt_state is None:
-            opt_state = self.optimizer.init(trees["params"])
+            opt_state = self._run.rule.init(trees["params"])
         return TrainState(
             step=jax.device_put(np.asarray(self._step_number, np.int32)),
             opt_state=self.optimizer.with_hyperparameters(opt_state),
@@ -245,7 +240,7 @@ class Trainable(OnGenerators, Network):
             values = parallel.one_copy(getattr(train_state, name))
             for variable, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
                 variable._value = value
-        self.optimizer.state = self._opt_state = train_state.opt_state
+        self._run.opt_state = train_state.opt_state
         self._step_number = train_state.step
         self._published = {name: _values(tree) for name, tree in self._variables.items()}
 
@@ -257,8 +252,8 @@ class Trainable(OnGenerators, Network):
             if any(now is not then for now, then in zip(values, self._published[name], strict=True)):
                 changes[name] = jax.tree.map(lambda variable: variable.device_value(), tree)
                 self._published[name] = _values(tree)
-        opt_state = self.optimizer.state if self.optimizer.state is not None else train_state.opt_state
-        return train_state.replace(opt_state=self.optimizer.with_hyperparameters(opt_state), **changes)
+        opt_state = self.optimizer.with_hyperparameters(self._run.opt_state)
+        return train_state.replace(opt_state=opt_state, **changes)
 
     # ---------------------------------------------------------------------------------------------------- user data
 

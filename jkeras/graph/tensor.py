@@ -191,6 +191,7 @@ class Variable(SymbolicTensor):
         self.constraint = constraint
         self._value = value
         self._key = key
+        self._owner = None
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False
@@ -202,6 +203,8 @@ class Variable(SymbolicTensor):
 
     def current(self):
         """The current array, also inside traced code."""
+        if self._owner is not None:
+            return self._owner.read([self])[0]
         if self._value is None:
             with jax.ensure_compile_time_eval():
                 self._value = self.draw(self._key)
@@ -212,11 +215,30 @@ class Variable(SymbolicTensor):
         if tuple(value.shape) != self.shape:
             raise ValueError(f"{self.name} has shape {self.shape}; a value of shape {tuple(value.shape)} was given.")
         self._value = value
+        if self._owner is not None:
+            self._owner.set(self)
+
+    def lend(self, owner):
+        """Let `owner` know the value from now on: `owner.read([self])` gives it, `owner.set(self)` takes over what was
+        stored."""
+        self._owner = owner
+
+    def give_back(self, array):
+        """Hold `array`, unchecked, and no longer ask anybody."""
+        self._value, self._owner = array, None
+
+    @property
+    def stored(self):
+        """What the variable holds itself, also while it is lent; None if that was not drawn yet."""
+        return self._value
 
     def device_value(self):
         """The current value as a JAX array, placed on the device once and kept there."""
-        if not isinstance(self._value, jax.Array):
-            self._value = jax.device_put(np.asarray(self.current(), jnp.dtype(self.dtype)))
+        if self._owner is not None or not isinstance(self._value, jax.Array):
+            value = jax.device_put(np.asarray(self.current(), jnp.dtype(self.dtype)))
+            if self._owner is not None:
+                return value
+            self._value = value
         return self._value
 
     def traced(self):

@@ -16,7 +16,8 @@ A variant, also one of the user's, says how to train in one of two ways:
   `assign(gradients, state, params) -> params, state`, which gives next values after the constraints.
 """
 
-from jkeras.optimizers.base import Optimizer, clip_norm
+from jkeras.optimizers.base import Optimizer
+from jkeras.optimizers.formula import clip_norm
 from jkeras.optimizers.optax import OptaxOptimizer, TFOptimizer
 from jkeras.optimizers.state import Hyperparameter, OptimizerState
 from jkeras.optimizers.variants import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop

@@ -11,6 +11,7 @@ import numpy as np
 
 from jkeras import batch, random
 from jkeras.train.objective import Metric, Objective, Output
+from jkeras.train.rule import as_rule
 from jkeras.train.state import TrainState, merge, split
 
 __all__ = ["Steps", "make_step"]
@@ -32,7 +33,7 @@ class Steps:
         model: `init(key) -> params, state`; `run(params, state, inputs, key=, training=)` -> something with `outputs`,
             `state`, `mask` and `losses`; `regularization(params)` -> scalars; `constrain(params)` -> params.
         objective: see `train.objective`.
-        optimizer: `init(params)`, `update(gradients, opt_state, params)`: an optax transformation.
+        rule: how gradients change parameters; see `train.rule.Rule`.
         is_trainable: of the path of a parameter, whether training changes it.
         keeps_state: of the path of a piece of state, whether training leaves it alone (a frozen layer's averages).
         is_stateful: of the path of a piece of state, whether it also moves on when only evaluating or predicting.
@@ -44,14 +45,14 @@ class Steps:
         self,
         model,
         objective,
-        optimizer,
+        rule,
         *,
         is_trainable=lambda path: True,
         keeps_state=lambda path: False,
         is_stateful=lambda path: False,
         surroundings=None,
     ):
-        self.model, self.objective, self.optimizer = model, objective, optimizer
+        self.model, self.objective, self.rule = model, objective, rule
         self.is_trainable, self.keeps_state, self.is_stateful = is_trainable, keeps_state, is_stateful
         self.surroundings = surroundings or _Nothing
 
@@ -66,7 +67,7 @@ class Steps:
             params=jax.tree.map(jnp.asarray, trainable),
             frozen=jax.tree.map(jnp.asarray, frozen),
             state=jax.tree.map(jnp.asarray, state or {}),
-            opt_state=self.optimizer.init(trainable),
+            opt_state=self.rule.init(trainable),
             key=key,
             metrics=self.no_metrics(),
         )
@@ -107,19 +108,16 @@ class Steps:
         kept, _ = split(train_state.state, self.keeps_state)
         state = merge(kept, state)
         gradients, logs, state = batch.means((gradients, logs, state))
-        if getattr(self.optimizer, "assigns", False):
-            params, opt_state = self.optimizer.assign(
-                gradients,
-                train_state.opt_state,
-                train_state.params,
-                value=logs["loss"],
-                # Not the key of this device's examples: all devices must draw the same.
-                key=train_state.key.step(train_state.step).fold("optimizer"),
-            )
-        else:
-            updates, opt_state = self.optimizer.update(gradients, train_state.opt_state, train_state.params)
-            params = jax.tree.map(lambda old, update: (old + update).astype(old.dtype), train_state.params, updates)
-            params = self.model.constrain(params)
+        params, opt_state = self.rule(
+            gradients,
+            train_state.opt_state,
+            train_state.params,
+            value=logs["loss"],
+            # Not the key of this device's examples: all devices must draw the same.
+            key=train_state.key.step(train_state.step).fold("optimizer"),
+            value_fn=lambda params: batch.means(loss(params)[0]),
+            constrain=self.model.constrain,
+        )
         return train_state.replace(
             step=train_state.step + 1,
             params=params,
@@ -217,7 +215,7 @@ def make_step(model, loss, optimizer, *, metrics=None):
         )
         for place, (name, function) in enumerate(zip(names, losses, strict=True))
     ]
-    steps = Steps(model, Objective(outputs), optimizer)
+    steps = Steps(model, Objective(outputs), as_rule(optimizer))
 
     def step(train_state, data):
         inputs, targets, *weights = data

@@ -1,0 +1,261 @@
+"""How users see the state of a run: an optimizer's variables, lent to the run, and the arrays that are saved."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from jkeras.graph.tensor import Variable
+from jkeras.optimizers.state import OptimizerState
+from jkeras.train.rule import Rule, by_updates
+
+__all__ = ["Held", "OptimizerRule", "Slots", "Source", "View", "places_of"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerRule(Rule):
+    """The rule of a Keras optimizer, and how users see its state.
+
+    Attributes:
+        view: see `View`.
+    """
+
+    view: Any = None
+
+
+class Source(Protocol):
+    """A run of training, as an optimizer sees it.
+
+    Attributes:
+        rule: the rule that it trains by, from the optimizer's `as_rule`.
+        opt_state: its current state, None before the first update. Whoever reads it may hold the arrays; setting it
+            changes what the run goes on with.
+    """
+
+    rule: OptimizerRule
+    opt_state: OptimizerState | None
+
+
+class Held:
+    """A `Source` that only holds a state: what an optimizer outside of a model watches."""
+
+    def __init__(self, rule: OptimizerRule, opt_state: OptimizerState | None = None):
+        self.rule, self.opt_state = rule, opt_state
+
+
+def numbered(state: OptimizerState) -> OptimizerState:
+    """A tree like `state` of the places of its leaves."""
+    treedef = jax.tree.structure(state)
+    return treedef.unflatten(range(treedef.num_leaves))
+
+
+def places_of(tree: Any, weights: Mapping[tuple, Variable]) -> list[int]:
+    """The places, among the leaves of `tree`, of the paths of `weights`.
+
+    Raises:
+        ValueError: if the paths are others.
+    """
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    found = {tuple(getattr(part, "key", part) for part in path): place for place, (path, _) in enumerate(paths)}
+    if found.keys() != set(weights):
+        raise ValueError(f"The rule was made for the weights {sorted(weights)}; given were {sorted(found)}.")
+    return [found[path] for path in weights]
+
+
+class View:
+    """How users see the state of the runs of one rule.
+
+    The variables that stand for a part of the state are lent to the view of the run that the optimizer watches: reading
+    one reads the state, and setting one sets it there. A variable which another run has taken meanwhile (two models may
+    share an optimizer and what it holds, as its iterations) brings its value along when it is lent again.
+
+    Arguments:
+        optimizer: the object that users hold.
+        weights: see `train.rule.as_rule`.
+
+    Attributes:
+        source: the run, None as long as nobody said whose state this is.
+        loaded: what `set_weights` was given before training.
+    """
+
+    def __init__(self, optimizer: Any, weights: Mapping[tuple, Variable] | None):
+        self.optimizer, self.given = optimizer, weights
+        self.source: Source | None = None
+        self.loaded: list | None = None
+        # What a variable stored when it and the state last agreed: something else was stored by somebody else.
+        self._agreed: dict[Variable, Any] = {}
+        self._lent: dict[Variable, bool] = {}
+
+    def __reduce__(self):
+        return _nobody, ()  # copies of lent variables are on their own
+
+    @property
+    def state(self) -> OptimizerState | None:
+        """The state of the run."""
+        return None if self.source is None else self.source.opt_state
+
+    def numbers(self) -> dict[str, Variable]:
+        """name -> variable, of the numbers that users may change: the state's `hyperparameters`."""
+        return self.optimizer.numbers()
+
+    def variables(self, state: OptimizerState) -> dict[Variable, Any]:
+        """variable -> the part of `state` that it stands for."""
+        raise NotImplementedError
+
+    def own(self) -> list[Variable]:
+        """The variables that are lent to the view of the run that is watched."""
+        raise NotImplementedError
+
+    def weights(self, state: OptimizerState) -> list[Variable]:
+        """The variables of what is saved, in the order in which it is."""
+        raise NotImplementedError
+
+    def saved(self, state: OptimizerState) -> list:
+        """The parts of `state` that are saved."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------------- variables on the state
+
+    def read(self, variables: list[Variable]) -> list[np.ndarray]:
+        """The values of lent variables, copies."""
+        state = self.state
+        if state is None:
+            return [np.array(variable.stored) for variable in variables]
+        parts = self.variables(state)
+        return [np.array(parts[variable], np.dtype(variable.dtype)) for variable in variables]
+
+    def set(self, variable: Variable) -> None:
+        """Let what a lent variable stores be its value in the state."""
+        self._agreed[variable] = variable.stored
+        state = self.state
+        if state is not None and self.source is not None:
+            leaves, treedef = jax.tree.flatten(state)
+            place = self.variables(numbered(state))[variable]
+            leaves[place] = np.asarray(variable.stored, leaves[place].dtype)
+            self.source.opt_state = treedef.unflatten(leaves)
+
+    def agree(self, variables: list[Variable]) -> None:
+        """Note that the state has the values that the variables store."""
+        self._agreed |= {variable: variable.stored for variable in variables}
+
+    def lend(self, variables: list[Variable]) -> None:
+        """Lend the variables to this view. What they were set to elsewhere since they agreed goes into the state."""
+        for variable in variables:
+            elsewhere = variable in self._agreed and variable.stored is not self._agreed[variable]
+            if elsewhere or self.state is None:
+                variable.give_back(variable.numpy())
+            variable.lend(self)
+            self._lent[variable] = True
+            self.agree([variable])
+            if elsewhere:
+                self.set(variable)
+
+    def refresh(self) -> None:
+        """Let the lent variables store their values, as copies of them will need to."""
+        for variable in self._lent:
+            if variable.stored is self._agreed[variable]:
+                variable.give_back(variable.numpy())
+                variable.lend(self)
+                self.agree([variable])
+
+    def release(self) -> None:
+        """Give the variables back with their values, but for those that another run has taken."""
+        for variable in self._lent:
+            if variable.stored is self._agreed[variable]:
+                variable.give_back(variable.numpy())
+        self._agreed, self._lent = {}, {}
+
+    # -------------------------------------------------------------------------------------------------------- arrays
+
+    def get_weights(self) -> list[np.ndarray] | None:
+        """The saved arrays, None before training."""
+        state = self.state
+        if state is None:
+            return None if self.loaded is None else [np.array(array) for array in self.loaded]
+        arrays = jax.device_get(self.saved(state))
+        return [np.array(array, np.dtype(held.dtype)) for array, held in zip(arrays, self.weights(state), strict=True)]
+
+    def restored(self, state: OptimizerState, weights: list) -> OptimizerState:
+        """`state` with `weights`, in the form of `get_weights`, in it.
+
+        Raises:
+            ValueError: if their number or a shape does not fit.
+        """
+        leaves, treedef = jax.tree.flatten(state)
+        places = self.saved(numbered(state))
+        check(type(self.optimizer).__name__, [leaves[place] for place in places], weights)
+        for place, weight in zip(places, weights, strict=True):
+            leaves[place] = np.asarray(weight, leaves[place].dtype)
+        return treedef.unflatten(leaves)
+
+    def first(self, state: OptimizerState) -> OptimizerState:
+        """The first state, with what was loaded before."""
+        return state if self.loaded is None else self.restored(state, self.loaded)
+
+
+def _nobody():
+    return None
+
+
+def check(name: str, kept: list, weights: list) -> None:
+    """Check that `weights` can take the places of the arrays of the optimizer `name`."""
+    if len(kept) != len(weights):
+        raise ValueError(
+            f"{name}.set_weights: Length of the specified weight list ({len(weights)}) does not match the number of "
+            f"weights of the optimizer ({len(kept)})"
+        )
+    for expected, given in zip(map(np.shape, kept), map(np.shape, weights), strict=True):
+        if expected != given:
+            raise ValueError(
+                f"{name}.set_weights: Optimizer weight shape {expected} not compatible with provided weight shape "
+                f"{given}"
+            )
+
+
+class Slots(View):
+    """The view of an optimizer that says by a formula, or is a transformation of optax."""
+
+    _weights: list = []
+
+    def rule(self) -> OptimizerRule:
+        """The rule."""
+        rule = by_updates(self._init, self.optimizer.update)
+        return OptimizerRule(rule.init, rule.step, view=self)
+
+    def _init(self, params):
+        return self.first(self.optimizer.first_state(params))
+
+    def saved(self, state: OptimizerState) -> list:
+        return self.optimizer.saved(state, self.given)
+
+    def own(self) -> list[Variable]:
+        return [*self._weights, self.optimizer.iterations]
+
+    def variables(self, state: OptimizerState) -> dict[Variable, Any]:
+        saved = self.saved(state) if self._weights else []
+        return dict(zip(self._weights, saved, strict=True)) | {self.optimizer.iterations: state.iterations}
+
+    def weights(self, state: OptimizerState) -> list[Variable]:
+        if not self._weights:
+            prefix = f"training/{type(self.optimizer).__name__}/Variable"
+            places = self.saved(numbered(state))
+            leaves = jax.tree.leaves(state)
+            first = numbered(state).iterations
+            self._weights = [
+                # As Keras has it, of 64 bits.
+                Variable(
+                    np.shape(leaves[place]),
+                    "int64" if place == first else leaves[place].dtype,
+                    f"{prefix}_{number}:0",
+                    trainable=False,
+                )
+                for number, place in enumerate(places)
+            ]
+            self.lend(self._weights)
+        return self._weights
+
+    def release(self) -> None:
+        super().release()
+        self._weights = []
