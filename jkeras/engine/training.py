@@ -252,6 +252,7 @@ class Trainable(OnGenerators, Network):
             if any(now is not then for now, then in zip(values, self._published[name], strict=True)):
                 changes[name] = jax.tree.map(lambda variable: variable.device_value(), tree)
                 self._published[name] = _values(tree)
+        self.optimizer.watch(self._run)
         opt_state = self.optimizer.with_hyperparameters(self._run.opt_state)
         return train_state.replace(opt_state=opt_state, **changes)
 

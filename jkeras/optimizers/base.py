@@ -15,7 +15,7 @@ from jkeras.lift import lift
 from jkeras.optimizers.formula import Formula, clipped
 from jkeras.optimizers.get_updates import Written
 from jkeras.optimizers.state import Hyperparameter, OptimizerState, float_type, on_host, writing
-from jkeras.optimizers.view import Held, OptimizerRule, Slots, Source, check, places_of
+from jkeras.optimizers.view import Held, OptimizerRule, Source, View, check, places_of
 
 __all__ = ["Optimizer"]
 
@@ -70,7 +70,9 @@ class Optimizer(Formula):
 
     def __getstate__(self):
         """What copies and pickles hold: the numbers, and the weights as arrays; not the run."""
-        self.source.rule.view.refresh()
+        view = self.source.rule.view
+        view.release()  # so that the variables hold their values themselves
+        view.lend(view.own())
         own = {"updates": [], "declared": [], "_watched": None, "_alone": None, "_loaded": self.get_weights() or None}
         return {**vars(self), **own}
 
@@ -95,9 +97,12 @@ class Optimizer(Formula):
             weights: path -> variable, of the parameters that are trained, in the order in which Keras saves what
                 belongs to them; None for parameters that are no weights of a model.
         """
-        view = (Written if self.is_written else Slots)(self, weights)
+        view = (Written if self.is_written else View)(self, weights)
         before = self._watched or self._alone
-        view.loaded = self._loaded if before is None else before.rule.view.loaded
+        if before is None:
+            view.loaded = self._loaded
+        elif before.opt_state is None:
+            view.loaded = before.rule.view.loaded
         return view.rule()
 
     @property

@@ -1,4 +1,4 @@
-"""How users see the state of a run: an optimizer's variables, lent to the run, and the arrays that are saved."""
+"""How users see the state of a run: an optimizer's variables, lent to its view, and the arrays that are saved."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from jkeras.graph.tensor import Variable
 from jkeras.optimizers.state import OptimizerState
 from jkeras.train.rule import Rule, by_updates
 
-__all__ = ["Held", "OptimizerRule", "Slots", "Source", "View", "places_of"]
+__all__ = ["Held", "OptimizerRule", "Source", "View", "places_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ def places_of(tree: Any, weights: Mapping[tuple, Variable]) -> list[int]:
 
 
 class View:
-    """How users see the state of the runs of one rule.
+    """The rule of an optimizer that says by a formula how to train, or is one of optax's, and how users see its state.
 
     The variables that stand for a part of the state are lent to the view of the run that the optimizer watches: reading
     one reads the state, and setting one sets it there. A variable which another run has taken meanwhile (two models may
@@ -86,7 +86,12 @@ class View:
         self.loaded: list | None = None
         # What a variable stored when it and the state last agreed: something else was stored by somebody else.
         self._agreed: dict[Variable, Any] = {}
-        self._lent: dict[Variable, bool] = {}
+        self._weights: list[Variable] = []
+
+    def rule(self) -> OptimizerRule:
+        """The rule."""
+        rule = by_updates(lambda params: self.first(self.optimizer.first_state(params)), self.optimizer.update)
+        return OptimizerRule(rule.init, rule.step, view=self)
 
     def __reduce__(self):
         return _nobody, ()  # copies of lent variables are on their own
@@ -100,21 +105,31 @@ class View:
         """name -> variable, of the numbers that users may change: the state's `hyperparameters`."""
         return self.optimizer.numbers()
 
-    def variables(self, state: OptimizerState) -> dict[Variable, Any]:
-        """variable -> the part of `state` that it stands for."""
-        raise NotImplementedError
-
     def own(self) -> list[Variable]:
         """The variables that are lent to the view of the run that is watched."""
-        raise NotImplementedError
+        return [*self._weights, self.optimizer.iterations]
 
-    def weights(self, state: OptimizerState) -> list[Variable]:
-        """The variables of what is saved, in the order in which it is."""
-        raise NotImplementedError
+    def variables(self, state: OptimizerState) -> dict[Variable, Any]:
+        """variable -> the part of `state` that it stands for."""
+        saved = self.saved(state) if self._weights else []
+        return dict(zip(self._weights, saved, strict=True)) | {self.optimizer.iterations: state.iterations}
 
     def saved(self, state: OptimizerState) -> list:
         """The parts of `state` that are saved."""
-        raise NotImplementedError
+        return self.optimizer.saved(state, self.given)
+
+    def weights(self, state: OptimizerState) -> list[Variable]:
+        """The variables of what is saved, in the same order."""
+        leaves, places = jax.tree.leaves(state), self.saved(numbered(state))
+        if [variable.shape for variable in self._weights] != [np.shape(leaves[place]) for place in places]:
+            prefix = f"training/{type(self.optimizer).__name__}/Variable"
+            types = ["int64" if place == 0 else leaves[place].dtype for place in places]  # iterations, as in Keras
+            self._weights = [
+                Variable(np.shape(leaves[place]), dtype, f"{prefix}_{number}:0", trainable=False)
+                for number, (place, dtype) in enumerate(zip(places, types, strict=True))
+            ]
+            self.lend(self._weights)
+        return self._weights
 
     # ---------------------------------------------------------------------------------------- variables on the state
 
@@ -147,25 +162,16 @@ class View:
             if elsewhere or self.state is None:
                 variable.give_back(variable.numpy())
             variable.lend(self)
-            self._lent[variable] = True
             self.agree([variable])
             if elsewhere:
                 self.set(variable)
 
-    def refresh(self) -> None:
-        """Let the lent variables store their values, as copies of them will need to."""
-        for variable in self._lent:
-            if variable.stored is self._agreed[variable]:
-                variable.give_back(variable.numpy())
-                variable.lend(self)
-                self.agree([variable])
-
     def release(self) -> None:
         """Give the variables back with their values, but for those that another run has taken."""
-        for variable in self._lent:
-            if variable.stored is self._agreed[variable]:
+        for variable, stored in self._agreed.items():
+            if variable.stored is stored:
                 variable.give_back(variable.numpy())
-        self._agreed, self._lent = {}, {}
+        self._agreed = {}
 
     # -------------------------------------------------------------------------------------------------------- arrays
 
@@ -212,50 +218,3 @@ def check(name: str, kept: list, weights: list) -> None:
                 f"{name}.set_weights: Optimizer weight shape {expected} not compatible with provided weight shape "
                 f"{given}"
             )
-
-
-class Slots(View):
-    """The view of an optimizer that says by a formula, or is a transformation of optax."""
-
-    _weights: list = []
-
-    def rule(self) -> OptimizerRule:
-        """The rule."""
-        rule = by_updates(self._init, self.optimizer.update)
-        return OptimizerRule(rule.init, rule.step, view=self)
-
-    def _init(self, params):
-        return self.first(self.optimizer.first_state(params))
-
-    def saved(self, state: OptimizerState) -> list:
-        return self.optimizer.saved(state, self.given)
-
-    def own(self) -> list[Variable]:
-        return [*self._weights, self.optimizer.iterations]
-
-    def variables(self, state: OptimizerState) -> dict[Variable, Any]:
-        saved = self.saved(state) if self._weights else []
-        return dict(zip(self._weights, saved, strict=True)) | {self.optimizer.iterations: state.iterations}
-
-    def weights(self, state: OptimizerState) -> list[Variable]:
-        if not self._weights:
-            prefix = f"training/{type(self.optimizer).__name__}/Variable"
-            places = self.saved(numbered(state))
-            leaves = jax.tree.leaves(state)
-            first = numbered(state).iterations
-            self._weights = [
-                # As Keras has it, of 64 bits.
-                Variable(
-                    np.shape(leaves[place]),
-                    "int64" if place == first else leaves[place].dtype,
-                    f"{prefix}_{number}:0",
-                    trainable=False,
-                )
-                for number, place in enumerate(places)
-            ]
-            self.lend(self._weights)
-        return self._weights
-
-    def release(self) -> None:
-        super().release()
-        self._weights = []
