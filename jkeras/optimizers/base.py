@@ -101,7 +101,7 @@ class Optimizer(Formula):
         before = self._watched or self._alone
         if before is None:
             view.loaded = self._loaded
-        elif before.opt_state is None:
+        elif not before.rule.view.has_begun:
             view.loaded = before.rule.view.loaded
         return view.rule()
 
@@ -229,7 +229,7 @@ class Optimizer(Formula):
         view = source.rule.view
         if self._watched is not source or view.source is not source:
             self._watched, view.source, view.loaded = source, source, None
-            if source.opt_state is None:
+            if not view.has_begun:
                 self.updates, self.declared = [], []
             view.lend(view.own())
 

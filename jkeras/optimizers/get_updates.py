@@ -61,7 +61,7 @@ class Written(View):
             for variable in variables:
                 variable.give_back(None)
         self.programs[_structure(leaves, treedef)] = program
-        if self.state is None:
+        if not self.has_begun:
             self.release()
             self.program = program
             if self.source is not None:

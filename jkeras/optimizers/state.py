@@ -72,6 +72,8 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
     """
 
     __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
+    #: Its number is part of the optimizer's state already, and lives on the host.
+    lends = False
 
     def __init__(self, value: Any, name: str, dtype: Any = None):
         dtype = np.dtype(dtype or float_type())

@@ -1,7 +1,7 @@
 """How users see the state of a run: an optimizer's variables, lent to its view, and the arrays that are saved."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -37,12 +37,26 @@ class Source(Protocol):
     rule: OptimizerRule
     opt_state: OptimizerState | None
 
+    def peek(self, select: Callable[[OptimizerState | None], Any]) -> Any:
+        """`select(opt_state)`, of which whoever asks may hold the arrays: no more than these is copied."""
+        ...
+
+    def change(self, function: Callable[[OptimizerState | None], OptimizerState | None]) -> None:
+        """Go on with `function(opt_state)`, in which some leaves are other ones, on the host."""
+        ...
+
 
 class Held:
     """A `Source` that only holds a state: what an optimizer outside of a model watches."""
 
     def __init__(self, rule: OptimizerRule, opt_state: OptimizerState | None = None):
         self.rule, self.opt_state = rule, opt_state
+
+    def peek(self, select: Callable) -> Any:
+        return select(self.opt_state)
+
+    def change(self, function: Callable) -> None:
+        self.opt_state = function(self.opt_state)
 
 
 def numbered(state: OptimizerState) -> OptimizerState:
@@ -97,9 +111,9 @@ class View:
         return _nobody, ()  # copies of lent variables are on their own
 
     @property
-    def state(self) -> OptimizerState | None:
-        """The state of the run."""
-        return None if self.source is None else self.source.opt_state
+    def has_begun(self) -> bool:
+        """Whether there is a state."""
+        return self.source is not None and self.source.peek(lambda state: None if state is None else ()) is not None
 
     def numbers(self) -> dict[str, Variable]:
         """name -> variable, of the numbers that users may change: the state's `hyperparameters`."""
@@ -135,21 +149,30 @@ class View:
 
     def read(self, variables: list[Variable]) -> list[np.ndarray]:
         """The values of lent variables, copies."""
-        state = self.state
-        if state is None:
-            return [np.array(variable.stored) for variable in variables]
-        parts = self.variables(state)
-        return [np.array(parts[variable], np.dtype(variable.dtype)) for variable in variables]
+
+        def select(state):
+            if state is None:
+                return [variable.stored for variable in variables]
+            parts = self.variables(state)
+            return [parts[variable] for variable in variables]
+
+        found = select(None) if self.source is None else self.source.peek(select)
+        return [np.array(value, np.dtype(variable.dtype)) for variable, value in zip(variables, found, strict=True)]
 
     def set(self, variable: Variable) -> None:
         """Let what a lent variable stores be its value in the state."""
-        self._agreed[variable] = variable.stored
-        state = self.state
-        if state is not None and self.source is not None:
+
+        def change(state):
+            if state is None:
+                return None
             leaves, treedef = jax.tree.flatten(state)
             place = self.variables(numbered(state))[variable]
             leaves[place] = np.asarray(variable.stored, leaves[place].dtype)
-            self.source.opt_state = treedef.unflatten(leaves)
+            return treedef.unflatten(leaves)
+
+        self.agree([variable])
+        if self.source is not None:
+            self.source.change(change)
 
     def agree(self, variables: list[Variable]) -> None:
         """Note that the state has the values that the variables store."""
@@ -159,7 +182,7 @@ class View:
         """Lend the variables to this view. What they were set to elsewhere since they agreed goes into the state."""
         for variable in variables:
             elsewhere = variable in self._agreed and variable.stored is not self._agreed[variable]
-            if elsewhere or self.state is None:
+            if elsewhere or not self.has_begun:
                 variable.give_back(variable.numpy())
             variable.lend(self)
             self.agree([variable])
@@ -177,7 +200,7 @@ class View:
 
     def get_weights(self) -> list[np.ndarray] | None:
         """The saved arrays, None before training."""
-        state = self.state
+        state = None if self.source is None else self.source.opt_state
         if state is None:
             return None if self.loaded is None else [np.array(array) for array in self.loaded]
         arrays = jax.device_get(self.saved(state))

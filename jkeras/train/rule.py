@@ -13,7 +13,9 @@ import jax
 import numpy as np
 from jax import lax
 
-__all__ = ["Rule", "as_rule", "by_updates", "extra_arguments"]
+from jkeras import batch
+
+__all__ = ["Rule", "as_rule", "by_updates", "extra_arguments", "of_whole_batch"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Rule:
             opt_state: what `init` or the last call gave.
             value: the loss of the whole batch.
             key: the step's key, the same on all devices.
-            value_fn: `value_fn(params)` -> the loss of the whole batch, for optimizers that search along a line.
+            value_fn: `value_fn(params)` -> the loss of the whole batch, for optimizers that search along a line; see
+                `of_whole_batch`.
             constrain: `constrain(params) -> params`, applied to the result.
         """
         params, opt_state = self.step(gradients, opt_state, params, value=value, key=key, value_fn=value_fn)
@@ -106,6 +109,26 @@ def by_updates(init: Callable[[Any], Any], update: Callable[..., tuple[Any, Any]
         )
 
     return Rule(first, step)
+
+
+def of_whole_batch(loss: Callable[[Any], jax.Array]) -> Callable[[Any], jax.Array]:
+    """`loss(params)`, of the part of a batch that a device has, as a function of the whole batch: its value and its
+    derivative are means over the devices. (The derivative of a mean over devices is that of each device alone.)"""
+    if batch.shards() == 1:
+        return loss
+
+    @jax.custom_vjp
+    def value_fn(params):
+        return batch.mean(loss(params))
+
+    def forward(params):
+        return batch.means(jax.value_and_grad(loss)(params))
+
+    def backward(gradients, factor):
+        return (jax.tree.map(lambda gradient: (factor * gradient).astype(gradient.dtype), gradients),)
+
+    value_fn.defvjp(forward, backward)
+    return value_fn
 
 
 def extra_arguments(function: Callable, **given: Any) -> dict[str, Any]:

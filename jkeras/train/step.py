@@ -11,7 +11,7 @@ import numpy as np
 
 from jkeras import batch, random
 from jkeras.train.objective import Metric, Objective, Output
-from jkeras.train.rule import as_rule
+from jkeras.train.rule import as_rule, of_whole_batch
 from jkeras.train.state import TrainState, merge, split
 
 __all__ = ["Steps", "make_step"]
@@ -115,7 +115,7 @@ class Steps:
             value=logs["loss"],
             # Not the key of this device's examples: all devices must draw the same.
             key=train_state.key.step(train_state.step).fold("optimizer"),
-            value_fn=lambda params: batch.means(loss(params)[0]),
+            value_fn=of_whole_batch(lambda params: loss(params)[0]),
             constrain=self.model.constrain,
         )
         return train_state.replace(
