@@ -204,11 +204,12 @@ def test_a_state_has_arrays_of_its_own():
 
 def test_the_state_keeps_its_types():
     def update(gradients, state, params=None, *, value, **extra):
-        return gradients, {"value": value, "count": state["count"] + 1.0}
+        return gradients, {"value": value, "count": state["count"] + 1.0, "key": jax.random.fold_in(state["key"], 1)}
 
-    rule = as_rule(optax.GradientTransformationExtraArgs(lambda params: {"value": jnp.float16(0), "count": 0}, update))
+    first = {"value": jnp.float16(0), "count": 0, "key": jax.random.key(0)}
+    rule = as_rule(optax.GradientTransformationExtraArgs(lambda params: first, update))
     _, state = rule(PARAMS, rule.init(PARAMS), PARAMS, value=jnp.float32(3))
-    assert (state["value"].dtype, np.result_type(state["count"]).kind) == (jnp.float16, "i")
+    assert (state["value"].dtype, state["count"].dtype.kind) == (jnp.float16, "i")
 
 
 def test_constraints_are_applied_to_weights_that_the_method_was_not_shown():

@@ -12,10 +12,11 @@ from jkeras import config
 from jkeras.graph.function import Function, gradients_or_none
 from jkeras.graph.tensor import SymbolicTensor, Variable, unique_name
 from jkeras.lift import lift
-from jkeras.optimizers.formula import Formula, clipped
+from jkeras.optimizers.formula import Formula
 from jkeras.optimizers.get_updates import Written
 from jkeras.optimizers.state import Hyperparameter, OptimizerState, float_type, on_host, writing
-from jkeras.optimizers.view import Held, OptimizerRule, Source, View, check, places_of
+from jkeras.optimizers.view import Held, Source, View, check
+from jkeras.train.rule import Rule
 
 __all__ = ["Optimizer"]
 
@@ -30,7 +31,6 @@ class Optimizer(Formula):
         clipvalue: if positive, each entry of each gradient is then clipped to +- this.
 
     Attributes:
-        saves_iterations: whether `get_weights` starts with the number of updates.
         updates: what `get_updates` returned last.
         declared: what it called the optimizer's weights.
 
@@ -38,7 +38,6 @@ class Optimizer(Formula):
         TypeError: for any other argument.
     """
 
-    saves_iterations = True
     _watched: Source | None = None
     _alone: Held | None = None
     _loaded: list | None = None
@@ -90,7 +89,7 @@ class Optimizer(Formula):
         """Whether the optimizer says by `get_updates`, not by a formula, how to train."""
         return _is_written(type(self)) or bool(_UPDATES & vars(self).keys())
 
-    def as_rule(self, weights: Mapping[tuple, Variable] | None = None) -> OptimizerRule:
+    def as_rule(self, weights: Mapping[tuple, Variable] | None = None) -> Rule:
         """The rule that trains, and nothing but a function: it is reached by changes of this object through its state.
 
         Arguments:
@@ -136,7 +135,7 @@ class Optimizer(Formula):
             return jax.tree.map(lambda after, before: after - before, new, params), state
         leaves, treedef = jax.tree.flatten(gradients)
         leaves = [leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in leaves]
-        updates, state = self.advance(treedef.unflatten(clipped(leaves, *self._clips)), state, params)
+        updates, state = self.advance(treedef.unflatten(self.clipped(leaves)), state, params)
         return jax.tree.map(lambda update, like: update.astype(like.dtype), updates, gradients), state
 
     def transformation(self) -> Any:
@@ -144,10 +143,6 @@ class Optimizer(Formula):
         import optax  # here, not above: it takes half as long as all of jkeras
 
         return optax.GradientTransformation(self.init, self.update)
-
-    @property
-    def _clips(self):
-        return getattr(self, "clipnorm", None), getattr(self, "clipvalue", None)
 
     # ----------------------------------------------------------------------------------------- as symbols, for Keras
 
@@ -164,7 +159,8 @@ class Optimizer(Formula):
                 f"{type(self).__name__}.get_gradients: the gradient of the loss is `None` for {', '.join(missing)}: it "
                 "does not depend on it, or only through operations that have no gradient."
             )
-        return clipped(found, *self._clips) if found and any(self._clips) else found
+        clips = getattr(self, "clipnorm", None) or getattr(self, "clipvalue", None)
+        return lift(self.clipped)(found) if found and clips else found
 
     @writing()
     def get_updates(self, *args: Any, **kwargs: Any) -> list:
@@ -259,13 +255,12 @@ class Optimizer(Formula):
         return {name: v for name, v in vars(self).items() if type(v) is Hyperparameter and name != "iterations"}
 
     def hyperparameters(self) -> dict:
-        """name -> current value of these numbers."""
-        return {name: on_host(variable) for name, variable in self.numbers().items()}
+        """name -> current value, of what the state of the run has as its hyperparameters."""
+        return {name: on_host(variable) for name, variable in self.source.rule.view.numbers().items()}
 
     def with_hyperparameters(self, state: OptimizerState) -> OptimizerState:
         """`state` with the current numbers in it. Call it before compiled steps: users may have set them meanwhile."""
-        numbers = {name: on_host(variable) for name, variable in self.source.rule.view.numbers().items()}
-        return state._replace(hyperparameters=state.hyperparameters | numbers)
+        return state._replace(hyperparameters=state.hyperparameters | self.hyperparameters())
 
     def take_hyperparameters(self, state: OptimizerState) -> None:
         """Set the numbers to those of `state`: the way back from `with_hyperparameters`."""
@@ -283,14 +278,6 @@ class Optimizer(Formula):
     @weights.setter
     def weights(self, weights):
         self.declared = weights
-
-    def saved(self, state: OptimizerState, weights: Mapping[tuple, Any] | None = None) -> list:
-        """The parts of the state of a formula that are saved, in Keras's order; `weights` as for `as_rule`."""
-        saved = [state.iterations] if self.saves_iterations else []
-        for tree in (state.slots[name] for name in self.slot_names):
-            leaves = jax.tree.leaves(tree)
-            saved += leaves if weights is None else [leaves[place] for place in places_of(tree, weights)]
-        return saved
 
     def get_weights(self) -> list:
         """The optimizer's arrays, as numpy arrays in the order in which Keras 2.2.4 saves them; [] before training.

@@ -1,6 +1,7 @@
 """A rule for one array, applied to all: the pure half of the optimizers that are not written with `get_updates`."""
 
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,8 +10,9 @@ import numpy as np
 
 from jkeras.lift import lift
 from jkeras.optimizers.state import OptimizerState
+from jkeras.optimizers.view import places_of
 
-__all__ = ["Formula", "clip_norm", "clipped"]
+__all__ = ["Formula", "clip_norm"]
 
 
 def clip_norm(g: Any, c: float, n: Any) -> Any:
@@ -23,17 +25,6 @@ def _clip_norm(g, c, n):
     return g * jnp.where(n >= c, c / jnp.where(n > 0, n, 1), 1).astype(g.dtype)
 
 
-@lift
-def clipped(gradients: list, clipnorm: float | None, clipvalue: float | None) -> list:
-    """`gradients`, first scaled together to a norm of at most `clipnorm`, then cut at +- `clipvalue`."""
-    if clipnorm and clipnorm > 0:
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
-        gradients = [clip_norm(gradient, clipnorm, norm) for gradient in gradients]
-    if clipvalue and clipvalue > 0:
-        gradients = [jnp.clip(gradient, -clipvalue, clipvalue) for gradient in gradients]
-    return gradients
-
-
 class Formula:
     """What is kept for each parameter, and how that and a gradient make its update.
 
@@ -41,11 +32,23 @@ class Formula:
         slot_names: the names of the arrays kept for each parameter, in the order in which they are saved.
         first_scalars: name -> first value of what is carried on beside the slots.
         initial_decay: the decay at the beginning; if it was 0, there is none.
+        saves_iterations: whether what is saved starts with the number of updates.
     """
 
     slot_names: tuple = ()
     first_scalars: dict = {}
     initial_decay = 0.0
+    saves_iterations = True
+
+    def clipped(self, gradients: list) -> list:
+        """`gradients`, first scaled together to a norm of at most `clipnorm`, then cut at +- `clipvalue`."""
+        clipnorm, clipvalue = getattr(self, "clipnorm", None), getattr(self, "clipvalue", None)
+        if clipnorm and clipnorm > 0:
+            norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+            gradients = [clip_norm(gradient, clipnorm, norm) for gradient in gradients]
+        if clipvalue and clipvalue > 0:
+            gradients = [jnp.clip(gradient, -clipvalue, clipvalue) for gradient in gradients]
+        return gradients
 
     def slot(self, name: str, leaf: Any, shape: tuple | None = None) -> Any:
         """The first value of the slot `name` of the parameter `leaf`: zeros of its shape, in at least 32 bits."""
@@ -86,3 +89,11 @@ class Formula:
         ]
         slots = dict(zip(self.slot_names, trees[1:], strict=True))
         return trees[0], OptimizerState(state.iterations + 1, state.hyperparameters, scalars, slots)
+
+    def saved(self, state: OptimizerState, weights: Mapping[tuple, Any] | None = None) -> list:
+        """The parts of `state` that are saved, in Keras's order; `weights` as for `train.rule.as_rule`."""
+        saved = [state.iterations] if self.saves_iterations else []
+        for tree in (state.slots[name] for name in self.slot_names):
+            leaves = jax.tree.leaves(tree)
+            saved += leaves if weights is None else [leaves[place] for place in places_of(tree, weights)]
+        return saved

@@ -19,7 +19,8 @@ from jkeras.graph.function import Execution, layers_of, nodes_between, variables
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, symbols_in
 from jkeras.lift import lift
 from jkeras.optimizers.state import OptimizerState, on_host, writing
-from jkeras.optimizers.view import OptimizerRule, View, places_of
+from jkeras.optimizers.view import View, places_of
+from jkeras.train.rule import Rule
 
 __all__ = ["Program", "Written"]
 
@@ -38,9 +39,9 @@ class Written(View):
         self.programs: dict[Any, Program] = {}
         self.program: Program | None = None
 
-    def rule(self) -> OptimizerRule:
+    def rule(self) -> Rule:
         """The rule. Constraints are the method's to apply if it is given the variables that have them."""
-        return OptimizerRule(self._init, self._step, sees_to_constraints=self.given is not None, view=self)
+        return Rule(self._init, self._step, sees_to_constraints=self.given is not None, view=self)
 
     def _init(self, params):
         leaves, treedef = jax.tree.flatten(params)

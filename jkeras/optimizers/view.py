@@ -1,6 +1,5 @@
 """How users see the state of a run: an optimizer's variables, lent to its view, and the arrays that are saved."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -11,18 +10,7 @@ from jkeras.graph.tensor import Variable
 from jkeras.optimizers.state import OptimizerState
 from jkeras.train.rule import Rule, by_updates
 
-__all__ = ["Held", "OptimizerRule", "Source", "View", "places_of"]
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerRule(Rule):
-    """The rule of a Keras optimizer, and how users see its state.
-
-    Attributes:
-        view: see `View`.
-    """
-
-    view: Any = None
+__all__ = ["Held", "Source", "View", "places_of"]
 
 
 class Source(Protocol):
@@ -34,29 +22,23 @@ class Source(Protocol):
             changes what the run goes on with.
     """
 
-    rule: OptimizerRule
+    rule: Rule
     opt_state: OptimizerState | None
 
     def peek(self, select: Callable[[OptimizerState | None], Any]) -> Any:
-        """`select(opt_state)`, of which whoever asks may hold the arrays: no more than these is copied."""
-        ...
+        """`select(opt_state)`; whoever asks may hold the arrays in it, and no others need to be copied."""
+        return select(self.opt_state)
 
     def change(self, function: Callable[[OptimizerState | None], OptimizerState | None]) -> None:
         """Go on with `function(opt_state)`, in which some leaves are other ones, on the host."""
-        ...
+        self.opt_state = function(self.opt_state)
 
 
-class Held:
+class Held(Source):
     """A `Source` that only holds a state: what an optimizer outside of a model watches."""
 
-    def __init__(self, rule: OptimizerRule, opt_state: OptimizerState | None = None):
+    def __init__(self, rule: Rule, opt_state: OptimizerState | None = None):
         self.rule, self.opt_state = rule, opt_state
-
-    def peek(self, select: Callable) -> Any:
-        return select(self.opt_state)
-
-    def change(self, function: Callable) -> None:
-        self.opt_state = function(self.opt_state)
 
 
 def numbered(state: OptimizerState) -> OptimizerState:
@@ -102,10 +84,10 @@ class View:
         self._agreed: dict[Variable, Any] = {}
         self._weights: list[Variable] = []
 
-    def rule(self) -> OptimizerRule:
+    def rule(self) -> Rule:
         """The rule."""
         rule = by_updates(lambda params: self.first(self.optimizer.first_state(params)), self.optimizer.update)
-        return OptimizerRule(rule.init, rule.step, view=self)
+        return Rule(rule.init, rule.step, view=self)
 
     def __reduce__(self):
         return _nobody, ()  # copies of lent variables are on their own

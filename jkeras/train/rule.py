@@ -26,11 +26,13 @@ class Rule:
         init: `init(params) -> opt_state`, a tree of arrays none of which is one of `params`.
         step: `step(gradients, opt_state, params, *, value, key, value_fn) -> params, opt_state`.
         sees_to_constraints: whether `step` applies the constraints of the parameters itself.
+        view: how users see the state, if the optimizer is one of Keras's: see `optimizers.view`.
     """
 
     init: Callable[[Any], Any]
     step: Callable[..., tuple[Any, Any]]
     sees_to_constraints: bool = False
+    view: Any = None
 
     def __call__(
         self,
@@ -102,11 +104,7 @@ def by_updates(init: Callable[[Any], Any], update: Callable[..., tuple[Any, Any]
         updates, after = update(gradients, opt_state, params, **extra)
         params = jax.tree.map(lambda old, change: (old + change).astype(old.dtype), params, updates)
         # A state whose types change would be compiled for twice, and cannot be carried through a loop.
-        return params, jax.tree.map(
-            lambda old, new: new if new.dtype == old.dtype else new.astype(old.dtype),
-            opt_state,
-            jax.tree.map(_array, after),
-        )
+        return params, jax.tree.map(lambda old, new: lax.convert_element_type(new, old.dtype), opt_state, after)
 
     return Rule(first, step)
 
@@ -138,17 +136,15 @@ def extra_arguments(function: Callable, **given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None and (takes_all or name in taken)}
 
 
-def _array(leaf):
-    return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
-
-
 def _apart(state, params):
     """`state` with copies of leaves that are parameters, or stand in it twice: a program that takes over the memory of
     its arguments must be given each only once."""
     seen = {id(leaf): leaf for leaf in jax.tree.leaves(params)}
 
     def own(leaf):
-        leaf = _array(leaf)
+        if not isinstance(leaf, jax.Array):
+            leaf = np.asarray(leaf)
+            leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
         if id(leaf) in seen:
             leaf = leaf.copy()
         if getattr(leaf, "weak_type", False):  # it would not be weak after the first step
