@@ -6,6 +6,7 @@ before any is assigned): the text of `written_optimizers.py` below its imports w
 """
 
 import copy
+import dataclasses
 
 import jax
 import numpy as np
@@ -89,8 +90,13 @@ def test_the_formula_and_the_built_in_agree():
 def counted(optimizer):
     """The optimizer, and a list that grows with each trace of a step."""
     traces = []
-    own = optimizer.assign
-    optimizer.__dict__["assign"] = lambda *args, **kwargs: traces.append(1) or own(*args, **kwargs)
+    own = optimizer.as_rule
+
+    def as_rule(weights=None):
+        rule = own(weights)
+        return dataclasses.replace(rule, step=lambda *args, **kwargs: traces.append(1) or rule.step(*args, **kwargs))
+
+    optimizer.__dict__["as_rule"] = as_rule
     return optimizer, traces
 
 
@@ -174,7 +180,7 @@ def test_models_may_share_one():
         first.train_on_batch(X, Y)
         second.train_on_batch(X[:5], Y[:5])
     assert int(K.get_value(optimizer.iterations)) == 4
-    assert optimizer.owner is second
+    assert optimizer.source is second._run
     slots = optimizer.get_weights()
     first.train_on_batch(X, Y)
     assert not np.allclose(slots[1], optimizer.get_weights()[1])
@@ -207,7 +213,8 @@ class Plain(Optimizer):
 
 
 def step(optimizer, **given):
-    return optimizer.assign(PARAMS, optimizer.init(PARAMS), PARAMS, **given)[0]
+    rule = optimizer.as_rule()
+    return rule(PARAMS, rule.init(PARAMS), PARAMS, **given)[0]
 
 
 def test_outside_of_a_model():
@@ -307,9 +314,10 @@ def test_an_update_that_only_goes_into_others_counts():
         return [K.update(p, p * 0.0 + last) for p in params]
 
     optimizer = returning(nested)
-    params, state = optimizer.assign(PARAMS, optimizer.init(PARAMS), PARAMS)
+    rule = optimizer.as_rule()
+    params, state = rule(PARAMS, rule.init(PARAMS), PARAMS)
     np.testing.assert_allclose(params["b"], [6.0, 6.0])
-    assert [float(value) for value in optimizer._saved(state)] == [6.0]
+    assert [float(value) for value in state.slots] == [6.0]
 
 
 def two_assignments(self, loss, params):

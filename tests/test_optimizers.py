@@ -11,12 +11,14 @@ import pytest
 
 from jkeras import config, optimizers
 from jkeras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
+from jkeras.optimizers.view import Held
 from jkeras.serialize.objects import custom_object_scope
 
 RANDOM = np.random.RandomState(0)
 SHAPES = {"b": (3,), "a": (2, 3)}  # written in Keras's order, which is not the order of the leaves
 PARAMS = {name: RANDOM.normal(size=shape).astype("float32") for name, shape in SHAPES.items()}
 GRADIENTS = [{name: RANDOM.normal(size=shape).astype("float32") for name, shape in SHAPES.items()} for _ in range(3)]
+WEIGHTS = {(name,): None for name in SHAPES}
 EPSILON = 1e-7
 
 
@@ -130,7 +132,7 @@ def run(optimizer, steps=3, state=None):
 def test_three_steps(cls, formula, options):
     optimizer = cls(**options)
     updates, state = run(optimizer)
-    optimizer.state, optimizer.order = state, [1, 0]
+    optimizer.watch(Held(optimizer.as_rule(WEIGHTS), state))
     expected = {}
     for name in SHAPES:
         *steps, expected[name] = formula([gradient[name].astype("float64") for gradient in GRADIENTS], **options)
@@ -289,15 +291,15 @@ def test_weights_go_round(cls):
     options = {"decay": 0.1} if cls is not Nadam else {}
     first, second = cls(**options), cls(**options)
     for optimizer in (first, second):
-        optimizer.order = [1, 0]
+        optimizer.watch(Held(optimizer.as_rule(WEIGHTS)))
     _, first.state = run(first, steps=2)
     second.set_weights(first.get_weights())  # before training: kept for init
     assert [w.shape for w in second.get_weights()] == [w.shape for w in first.get_weights()]
-    state = second.init(PARAMS)
+    state = second.source.rule.init(PARAMS)
     for name in cls.slot_names:
         jax.tree.map(np.testing.assert_array_equal, state.slots[name], first.state.slots[name])
     assert int(state.iterations) == (2 if ITERATIONS[cls] else 0)  # what Keras does not save starts again
-    second.state = second.init(PARAMS)
+    second.state = state
     second.set_weights([weight + 1 for weight in second.get_weights()])
     for got, before in zip(second.get_weights(), first.get_weights(), strict=True):
         np.testing.assert_array_equal(got, before + 1)

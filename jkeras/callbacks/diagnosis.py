@@ -113,7 +113,7 @@ def diagnose(trainer, train_state, data) -> dict:
     if found:
         return found
     gradients, found = _backward(trainer, forward, train_state, data, key)
-    found = found or _in_update(trainer, train_state, gradients)
+    found = found or _in_update(trainer, train_state, data, gradients)
     return found or _finding("step", "", "the step as it was compiled only")
 
 
@@ -299,14 +299,13 @@ def _with_zeros_behind(steps, params, state, data, key, after):
     return steps.evaluate(params, state, data, key, True, shifted)[0]
 
 
-def _in_update(trainer, train_state, gradients):
+def _in_update(trainer, train_state, data, gradients):
     """The weight whose update or constraint is not finite though its gradient is."""
     steps, variables = trainer.steps, jax.tree.leaves(trainer.trained)
     for variable, gradient in zip(variables, jax.tree.leaves(gradients), strict=True):
         if not _is_fine(gradient):
             return _finding("backward", variable.name, f"the gradient of the weight {variable.name!r}")
-    key = train_state.key.step(train_state.step).fold("optimizer")
-    moved, _ = steps.rule(gradients, train_state.opt_state, train_state.params, value=jnp.zeros(()), key=key)
+    moved, _ = steps.updated(train_state, data, gradients, jnp.zeros(()))
     name = type(trainer.optimizer).__name__
     for what, tree in (("the update", moved), ("the constraint", steps.constrained(moved, train_state))):
         for variable, value in zip(variables, jax.tree.leaves(tree), strict=True):

@@ -10,7 +10,6 @@ import numpy as np
 
 from jkeras import random, trees
 from jkeras.data import feeding
-from jkeras.engine import watching
 from jkeras.graph.tensor import values_of
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
@@ -48,16 +47,18 @@ class Trainer:
     def __init__(self, core, objective=None, optimizer=None, mapping: OneDevice | None = None):
         process.prepare()
         self.objective, self.optimizer = objective, optimizer
-        self.rule = None if optimizer is None else as_rule(optimizer)
         self.mapping = mapping or OneDevice()
         self.lock, self.flying = threading.RLock(), False
         self._turn = threading.RLock()  # of who runs single steps
         self._held: loop.Held | None = None
         self._opt_state, self._step, self._predicted, self._key = None, np.int32(0), 0, None
         self._foreign: list = []
+        paths = {variable: path for path, variable in trees.leaves(core.variables[0])}
+        weights = {paths[variable]: variable for variable in core.trained}
+        self.rule = None if optimizer is None else as_rule(optimizer, weights)
         self._take_up(core)
         if optimizer is not None:
-            watching.claimed(self)
+            optimizer.watch(self)
 
     def _take_up(self, core):
         """Take over a core: another one once it was found to read more than was known."""
@@ -179,7 +180,7 @@ class Trainer:
     def _first_opt_state(self):
         if self.rule is None:
             return None
-        self._opt_state = watching.claimed(self)
+        self.optimizer.watch(self)
         if self._opt_state is None:
             params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
             self._opt_state = self.rule.init(params)
@@ -201,7 +202,6 @@ class Trainer:
             for variable in self._places:
                 if variable.lent_to is self:
                     variable.give_back(whole(self._leaf(variable)))
-            watching.show(self, self._opt_state)
             self._held = None
         for variable, array in zip(foreign, abroad, strict=True):
             variable.value = array
@@ -233,10 +233,28 @@ class Trainer:
             else:
                 self._held.replace(self._held.train_state.replace(opt_state=self.mapping.place(opt_state)))
 
+    def peek(self, select: Callable) -> Any:
+        """`select(opt_state)`, of what the optimizer's state is now, in arrays that no step takes over."""
+        with self.lock:
+            if self._held is None:
+                return select(self._opt_state)
+            return copied(whole(select(self._held.train_state.opt_state)))
+
+    def change(self, function: Callable) -> None:
+        """Go on with `function(opt_state)`, in which some leaves are other ones, on the host."""
+        with self.lock:
+            if self._held is None:
+                self._opt_state = function(self._opt_state)
+                return
+            before = self._held.train_state.opt_state
+            after = jax.tree.map(
+                lambda new, old: new if new is old else self.mapping.like(new, old), function(before), before
+            )
+            self._held.replace(self._held.train_state.replace(opt_state=after))
+
     def begin(self) -> None:
         """Make the optimizer's state, if there is none yet."""
         self._first_opt_state()
-        watching.show(self, self._opt_state)
 
     def first(self, kind: str, example: Callable) -> TrainState:
         """The state from which steps of `kind` would start now; see `ready`."""
@@ -379,21 +397,15 @@ class _Running(loop.Held):
         self._unlent = {
             variable: variable.current() for variable in trainer.core.outside_variables if not variable.lends
         }
-        watching.show(trainer, train_state.opt_state)
 
     def settle(self):
-        opt_state = watching.settled(self.trainer, self.train_state.opt_state)
+        self.trainer.optimizer.watch(self.trainer)
+        opt_state = self.trainer.optimizer.with_hyperparameters(self.train_state.opt_state)
         self.train_state = self.train_state.replace(opt_state=opt_state)
         for variable, value in self._unlent.items():
             if variable.current() != value:
                 self._unlent[variable] = variable.current()
                 self.trainer.refresh(variable)
-
-    def replace(self, train_state):
-        changed = train_state.opt_state is not self.train_state.opt_state
-        super().replace(train_state)
-        if changed:
-            watching.show(self.trainer, train_state.opt_state)
 
 
 class _EachStep(Observer):

@@ -1,22 +1,27 @@
-"""Optimizers with the arithmetic of Keras 2.2.4, as optax transformations.
+"""Optimizers with the arithmetic of Keras 2.2.4: a pure rule, and an object that is a view of the run.
 
-An optimizer describes; what training changes lives in an `OptimizerState`:
-
-    init(params)                          -> state
-    update(gradients, state, params)      -> updates, state        (pure; the new parameters are params + updates)
+    optimizer.as_rule(weights)                            -> rule
+    rule.init(params)                                     -> state
+    rule(gradients, state, params, value=loss, key=key)   -> params, state       (pure; see `train.rule`)
 
 `params` is any tree of arrays. The numbers that users change while training (`lr`, `momentum`, ...) are part of the
-state, so that a new learning rate compiles nothing. Constraints are not applied here.
+state, so that a new learning rate compiles nothing. `optimizer.init` and `optimizer.update` are the same in the form of
+optax, without constraints.
 
 A variant, also one of the user's, says how to train in one of two ways:
 
-* as a rule for one array: `slot_names` names what is kept for each parameter, and `rule(now, gradient, *slots)` gives
-  the update and the next slots;
-* as in Keras 2.2.4: `get_updates(loss, params)` lists updates of variables. They become the same kind of pure function,
-  `assign(gradients, state, params) -> params, state`, which gives next values after the constraints.
+* by a formula for one array: `slot_names` names what is kept for each parameter, and `rule(now, gradient, *slots)`
+  gives the update and the next slots;
+* as in Keras 2.2.4: `get_updates(loss, params)` lists updates of variables. They become a function of the same kind.
+
+`optimizer.watch(source)` lets the object show a run: `lr`, `iterations`, `weights`, `get_weights` and the variables
+that users keep read its state, and setting them sets it.
 """
 
-from jkeras.optimizers.base import Optimizer, clip_norm
+from typing import Any
+
+from jkeras.optimizers.base import Optimizer
+from jkeras.optimizers.formula import clip_norm
 from jkeras.optimizers.optax import OptaxOptimizer, TFOptimizer
 from jkeras.optimizers.state import Hyperparameter, OptimizerState
 from jkeras.optimizers.variants import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
@@ -47,12 +52,12 @@ _BUILT_IN = (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam, TFOptimizer)
 _CLASSES = {found.__name__.lower(): found for found in _BUILT_IN}
 
 
-def serialize(optimizer):
+def serialize(optimizer: Optimizer) -> dict:
     """The class name and the config of an optimizer."""
     return serialize_keras_object(optimizer)
 
 
-def deserialize(config: dict, custom_objects: dict | None = None):
+def deserialize(config: dict, custom_objects: dict | None = None) -> Optimizer:
     """The optimizer of a dict of `class_name` (of built-in ones in any case) and `config`.
 
     Raises:
@@ -64,7 +69,7 @@ def deserialize(config: dict, custom_objects: dict | None = None):
     return deserialize_keras_object(config, _CLASSES, custom_objects, printable_module_name="optimizer")
 
 
-def get(identifier):
+def get(identifier: Any) -> Optimizer:
     """The optimizer that `identifier` means.
 
     Arguments:

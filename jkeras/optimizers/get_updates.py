@@ -1,88 +1,113 @@
 """Optimizers that say by `get_updates(loss, params)` how to train, as in Keras 2.2.4: symbols become a pure function.
 
-`get_updates` is called once, outside of any trace. The weights it is given are the model's variables; the loss it is
-given is a symbol whose derivatives with respect to them are placeholders for the gradients of the step. What it returns
-are next values of variables. Those of the weights are the step's result; the other variables that it updates are kept
-in the optimizer's state, and those that it only reads are numbers which may be set between steps.
+`get_updates` is called once for each run, outside of any trace. The weights it is given are the model's variables; the
+loss it is given is a symbol whose derivatives with respect to them are placeholders for the gradients of the step. What
+it returns are next values of variables. Those of the weights are the step's result; the values of the other variables
+that it updates are kept as a list, and those that it only reads are numbers which may be set between steps.
 """
 
-import dataclasses
-import functools
 import operator
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jkeras import random
 from jkeras.graph.function import Execution, layers_of, nodes_between, variables_of
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, symbols_in
 from jkeras.lift import lift
-from jkeras.optimizers.state import Iterations, OptimizerState, writing
-from jkeras.train.mapping import whole as one_copy
+from jkeras.optimizers.state import OptimizerState, on_host, writing
+from jkeras.optimizers.view import View, places_of
+from jkeras.train.rule import Rule
 
-__all__ = ["Program", "begin", "program_of"]
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["program"])
-@dataclasses.dataclass(frozen=True)
-class Written:
-    """The slots in the state of such an optimizer: the values of its variables, and the program that they belong to."""
-
-    values: list
-    program: "Program"
+__all__ = ["Program", "Written"]
 
 
-def program_of(state) -> "Program | None":
-    """The program that an `OptimizerState` belongs to, None for an optimizer that has none."""
-    return state.slots.program if state is not None and isinstance(state.slots, Written) else None
+class Written(View):
+    """The rule of an optimizer that says by `get_updates` how to train, and the view of its state.
+
+    `init` calls the method and takes first values and function from what it says. All runs of parameters of the same
+    structure, shapes and types then go by the function that was said last, so that another run (another seed, say)
+    compiles nothing. What the method reads from variables may change at any time; what it reads from plain attributes
+    is fixed in compiled steps. `compile`, and each `as_rule`, starts anew.
+    """
+
+    def __init__(self, optimizer: Any, weights: Mapping[tuple, Variable] | None):
+        super().__init__(optimizer, weights)
+        self.programs: dict[Any, Program] = {}
+        self.program: Program | None = None
+
+    def rule(self) -> Rule:
+        """The rule. Constraints are the method's to apply if it is given the variables that have them."""
+        return Rule(self._init, self._step, sees_to_constraints=self.given is not None, view=self)
+
+    def _init(self, params):
+        leaves, treedef = jax.tree.flatten(params)
+        if self.given is None:
+            paths, _ = jax.tree_util.tree_flatten_with_path(params)
+            names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+            variables = [
+                Variable(np.shape(leaf), leaf.dtype, f"{name}:0", value=leaf)
+                for name, leaf in zip(names, leaves, strict=True)
+            ]
+            order = list(range(len(leaves)))
+        else:
+            variables, order = list(self.given.values()), places_of(params, self.given)
+        with jax.ensure_compile_time_eval():
+            program = Program(self.optimizer, variables, order)
+            state = program.first_state()
+        if self.given is None:
+            for variable in variables:
+                variable.give_back(None)
+        self.programs[_structure(leaves, treedef)] = program
+        if not self.has_begun:
+            self.release()
+            self.program = program
+            if self.source is not None:
+                self.lend(self.own())
+        return self.first(state)
+
+    def _step(self, gradients, opt_state, params, *, value=None, key=None, value_fn=None):
+        del value_fn
+        leaves, treedef = jax.tree.flatten(params)
+        program = self.programs.get(_structure(leaves, treedef))
+        if program is None:
+            raise ValueError(
+                f"{type(self.optimizer).__name__}: the rule was given parameters of another structure than its `init`."
+            )
+        gradients = treedef.flatten_up_to(gradients)
+        leaves, opt_state = program.assign(gradients, opt_state, leaves, value, key)
+        return treedef.unflatten(leaves), opt_state
+
+    def numbers(self) -> dict[str, Variable]:
+        return {} if self.program is None else self.program.numbers
+
+    def own(self) -> list[Variable]:
+        return [*([] if self.program is None else self.program.slots), self.optimizer.iterations]
+
+    def variables(self, state: OptimizerState) -> dict[Variable, Any]:
+        slots = {} if self.program is None else dict(zip(self.program.slots, state.slots, strict=True))
+        return slots | {self.optimizer.iterations: state.iterations}
+
+    def weights(self, state: OptimizerState) -> list[Variable]:
+        parts = self.variables(state)
+        return [] if self.program is None else [weight for weight in self.program.weights if weight in parts]
+
+    def saved(self, state: OptimizerState) -> list:
+        parts = self.variables(state)
+        return [parts[weight] for weight in self.weights(state)]
 
 
-def begin(optimizer, params):
-    """The first `OptimizerState` for a tree of parameters."""
-    variables, order, are_ours = _weights(optimizer, params)
-    optimizer.updates, optimizer.weights = [], []
-    program = Program(optimizer, variables, order)
-    state = program.first_state()
-    # Another run of the same program (another seed, say) must not be compiled again.
-    if optimizer._program is not None and optimizer._program.does_the_same(program, state):
-        program = optimizer._program
-        state = state._replace(slots=Written(state.slots.values, program))
-    optimizer._program = program
-    optimizer.updates, optimizer.weights = program.asked, program.weights
-    if are_ours:
-        for variable in variables:
-            variable._value = None
-    return state
-
-
-def _weights(optimizer, params):
-    """The variables of a tree of parameters in Keras's order, the places of these among its leaves, and whether they
-    are only stand-ins."""
-    structure = jax.tree.structure(params)
-    if optimizer.owner is not None:
-        tree = optimizer.owner._variables["params"]
-        if jax.tree.structure(tree) == structure:
-            leaves = jax.tree.leaves(tree)
-            return [leaves[place] for place in optimizer.order], list(optimizer.order), False
-    paths, _ = jax.tree_util.tree_flatten_with_path(params)
-    variables = [
-        Variable(np.shape(leaf), leaf.dtype, f"{jax.tree_util.keystr(path, simple=True, separator='/')}:0", value=leaf)
-        for path, leaf in paths
-    ]
-    return variables, list(range(len(variables))), True
+def _structure(leaves, treedef):
+    return treedef, tuple((np.shape(leaf), str(leaf.dtype)) for leaf in leaves)
 
 
 @lift
 def loss(value, gradients, params):
     # Its value is `value`, its derivative with respect to each parameter the gradient given for it.
     return value + sum(jnp.sum(g * (p - lax.stop_gradient(p))) for g, p in zip(gradients, params, strict=True))
-
-
-def _kept(variable):
-    """A copy on the host of a variable's value, in the widest type that JAX now computes with."""
-    return np.array(variable.numpy(), jax.dtypes.canonicalize_dtype(variable.dtype))
 
 
 class Program:
@@ -103,12 +128,13 @@ class Program:
         ValueError, TypeError: if the method does not return updates of the parameters.
     """
 
-    def __init__(self, optimizer, params, order):
+    def __init__(self, optimizer: Any, params: list[Variable], order: list[int]):
         self.params, self.order, self.iterations = params, order, optimizer.iterations
         self.title = f"{type(optimizer).__name__}.get_updates"
         self.gradients = [SymbolicTensor(p.shape, p.dtype, f"{p.name}/gradient") for p in params]
         self.value = SymbolicTensor((), jnp.result_type(jnp.float32, *(p.dtype for p in params)), "loss")
         symbol = loss(self.value, self.gradients, params)
+        optimizer.updates, optimizer.weights = [], []
         with writing():
             self.asked = optimizer.get_updates(loss=symbol, params=params)
         self.next_values = self._merged(self._pairs())
@@ -116,7 +142,7 @@ class Program:
         self._check()
         self.reads_loss = symbol.node in self.nodes
         self._place_draws()
-        self.weights = [weight for weight in optimizer.weights if isinstance(weight, Variable)]
+        self.weights = [weight for weight in optimizer.declared if isinstance(weight, Variable)]
         apart = {*params, self.iterations}
         found = dict.fromkeys([*self.next_values, *self.weights])
         self.slots = [variable for variable in found if variable not in apart]
@@ -126,7 +152,6 @@ class Program:
         for variable in read:
             if variable not in apart and variable not in found:
                 self.numbers[names.get(variable, f"number {len(self.numbers)}")] = variable
-        self._note()
 
     # ------------------------------------------------------------------------------------------ what was asked for
 
@@ -206,102 +231,40 @@ class Program:
             if isinstance(node.place[-1], str):
                 node.place = ("draw", number)
 
-    # --------------------------------------------------------------------------------------------- state and values
-
-    def _variables(self):
-        return [*self.slots, self.iterations]
-
-    def _note(self):
-        """Note which arrays the variables hold: one that holds another one later was set by the user."""
-        self.seen = [variable._value for variable in self._variables()]
+    # ------------------------------------------------------------------------------------------------- the function
 
     def first_state(self) -> OptimizerState:
         """The state in which the variables have their current values."""
-        iterations = self.iterations
-        iterations = np.int32(iterations.start if isinstance(iterations, Iterations) else iterations.numpy())
-        self._note()
-        slots = Written([_kept(variable) for variable in self.slots], self)
-        return OptimizerState(iterations, self.current_numbers(), {}, slots)
+        iterations = np.int32(self.iterations.numpy())
+        numbers = {name: on_host(variable) for name, variable in self.numbers.items()}
+        return OptimizerState(iterations, numbers, {}, [on_host(variable) for variable in self.slots])
 
-    def current_numbers(self) -> dict:
-        """name -> current value, of the variables that are only read."""
-        # On the host: a compiled step takes over the memory of what it is given, and these may be shared.
-        return {name: _kept(variable) for name, variable in self.numbers.items()}
+    def assign(self, gradients: list, state: OptimizerState, leaves: list, value: Any, key: Any) -> tuple:
+        """The next leaves of the tree of parameters, and the next state; pure.
 
-    def with_numbers(self, state):
-        """`state` with what users set since it was published."""
-        old = [*state.slots.values, state.iterations]
-        variables = self._variables()
-        values = [
-            value if variable._value is seen else _kept(variable).astype(value.dtype)
-            for variable, seen, value in zip(variables, self.seen, old, strict=True)
-        ]
-        if isinstance(self.iterations, Iterations):  # which sets the state itself
-            values[-1] = state.iterations
-        slots = Written(values[:-1], self)
-        return state._replace(iterations=values[-1], hyperparameters=self.current_numbers(), slots=slots)
-
-    def take_numbers(self, state):
-        """Set the variables that are only read to what they are in `state`."""
-        for name, variable in self.numbers.items():
-            variable.value = np.asarray(state.hyperparameters[name], variable.dtype)
-
-    def publish(self, state):
-        """Let the variables refer to their values in `state`."""
-        for variable, value in zip(self.slots, one_copy(state.slots.values), strict=True):
-            variable._value = value
-        if not isinstance(self.iterations, Iterations):
-            self.iterations._value = one_copy(state.iterations)
-        self._note()
-
-    def withdraw(self):
-        """Let the variables hold copies of their values, so that no step takes their memory."""
-        for variable in self._variables():
-            variable._value = np.array(variable.numpy())
-
-    def saved(self, state) -> list:
-        """The values in `state` of the optimizer's weights."""
-        places = {variable: place for place, variable in enumerate(self.slots)}
-        return [
-            state.iterations if weight is self.iterations else state.slots.values[places[weight]]
-            for weight in self.weights
-            if weight is self.iterations or weight in places
-        ]
-
-    # ------------------------------------------------------------------------------------------------- the function
-
-    def assign(self, gradients, state, params, value=None, key=None):
-        """The next parameters and the next state; pure. See `Optimizer.assign`."""
-        leaves, treedef = jax.tree.flatten(params)
-        gradients = treedef.flatten_up_to(gradients)
-        weights, slots, iterations = self._compute(
-            [leaves[place] for place in self.order],
-            [gradients[place] for place in self.order],
-            state,
-            value,
-            key,
-        )
-        for place, weight in zip(self.order, weights, strict=True):
-            leaves[place] = weight
-        return treedef.unflatten(leaves), state._replace(iterations=iterations, slots=Written(slots, self))
-
-    def _compute(self, params, gradients, state, value, key):
+        Raises:
+            ValueError: if the loss or a key is used and was not given.
+        """
         if value is None:
             if self.reads_loss:
-                raise ValueError(f"{self.title} uses the value of the loss, which was not given: `assign(value=...)`.")
+                raise ValueError(f"{self.title} uses the value of the loss, which was not given: pass `value=`.")
             value = jnp.nan  # what depends on it after all must not look like a number
         if key is None and self.draws:
-            raise ValueError(f"{self.title} draws random numbers and was given no key: `assign(key=...)`.")
-        variables = [*self.params, *self._variables()]
-        values = [*params, *state.slots.values, state.iterations]
-        given = dict(zip(variables, values, strict=True)) | dict(zip(self.gradients, gradients, strict=True))
+            raise ValueError(f"{self.title} draws random numbers and was given no key: pass `key=`.")
+        variables = [*self.params, *self.slots, self.iterations]
+        values = [*(leaves[place] for place in self.order), *state.slots, state.iterations]
+        given = dict(zip(variables, values, strict=True))
+        given |= dict(zip(self.gradients, (gradients[place] for place in self.order), strict=True))
         given |= {variable: state.hyperparameters[name] for name, variable in self.numbers.items()}
         given[self.value] = jnp.asarray(value).astype(self.value.dtype)
         given = {symbol: jnp.asarray(array) for symbol, array in given.items()}
-        execution = Execution(given, {}, key=key, training=True).run(self.nodes)
+        with Execution(given, key=key, training=True) as execution:
+            execution.compute(self.nodes)
         new = [self._next(variable, old, execution) for variable, old in zip(variables, values, strict=True)]
-        count = len(self.params)
-        return new[:count], new[count:-1], new[-1]
+        leaves = list(leaves)
+        for place, weight in zip(self.order, new, strict=False):
+            leaves[place] = weight
+        return leaves, state._replace(iterations=new[-1], slots=new[len(self.order) : -1])
 
     def _next(self, variable, old, execution):
         if variable not in self.next_values:
@@ -309,26 +272,6 @@ class Program:
         new = self.next_values[variable]
         new = execution.value(new) if is_symbol(new) else new
         return jnp.broadcast_to(jnp.asarray(new).astype(old.dtype), np.shape(old))
-
-    def does_the_same(self, other, state) -> bool:
-        """Whether `other`, of which `state` is a first state, is this same function of variables alike."""
-        names, other_names = ([param.name for param in program.params] for program in (self, other))
-        slots, other_slots = ([(slot.shape, str(slot.dtype)) for slot in program.slots] for program in (self, other))
-        if names != other_names or slots != other_slots or self.numbers.keys() != other.numbers.keys():
-            return False
-        mine, others = self.current_numbers(), state.hyperparameters
-        if not all(np.array_equal(mine[name], others[name]) for name in mine):
-            return False
-        (mine, constants), (others, other_constants) = self._text(state), other._text(state)
-        return mine == others and all(map(np.array_equal, constants, other_constants))
-
-    def _text(self, state):
-        """The function, printed, and the arrays that it holds."""
-        key = random.as_key(jax.random.key(0)) if self.draws else None
-        params = [jax.ShapeDtypeStruct(param.shape, jnp.dtype(param.dtype)) for param in self.params]
-        state = state._replace(slots=Written(state.slots.values, self))
-        traced = jax.make_jaxpr(lambda p, g, s: self._compute(p, g, s, 0.0, key))(params, params, state)
-        return str(traced.jaxpr), traced.consts
 
 
 def _increment(variable, new):

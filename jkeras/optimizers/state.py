@@ -2,8 +2,10 @@
 
 import contextlib
 import contextvars
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,13 +14,13 @@ from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable
 from jkeras.lift import Symbol, lift
 
-__all__ = ["Hyperparameter", "Iterations", "OptimizerState", "float_type", "writing"]
+__all__ = ["Hyperparameter", "OptimizerState", "float_type", "on_host", "writing"]
 
 _writing: contextvars.ContextVar[bool] = contextvars.ContextVar("writing", default=False)
 
 
 @contextlib.contextmanager
-def writing():
+def writing() -> Iterator[None]:
     """While updates are written as symbols (in a `get_updates`): arithmetic on hyperparameters makes symbols too."""
     token = _writing.set(True)
     try:
@@ -34,7 +36,8 @@ class OptimizerState(NamedTuple):
         iterations: how many updates were made, an int32 scalar.
         hyperparameters: name -> scalar, the numbers that may be changed while training.
         scalars: name -> scalar, what the optimizer itself carries on.
-        slots: name -> a tree like the parameters.
+        slots: name -> a tree like the parameters; of an optax transformation its state; of a `get_updates` the list of
+            the values of its variables.
     """
 
     iterations: Any
@@ -43,15 +46,26 @@ class OptimizerState(NamedTuple):
     slots: Any
 
 
-def float_type():
+def float_type() -> np.dtype:
     """The type of an optimizer's numbers."""
     # 64 bits only where they are asked for; 16 bits are too few for a decay or a beta close to 1.
     return np.dtype(np.float64 if config.floatx() == "float64" else np.float32)
 
 
+def on_host(variable: Variable) -> np.ndarray:
+    """A copy on the host of a variable's value, in the widest type that JAX now computes with: a compiled step takes
+    over the memory of what it is given."""
+    return np.array(variable.numpy(), jax.dtypes.canonicalize_dtype(variable.dtype))
+
+
 class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
     """A number of an optimizer that may be changed while training: a variable that reads and computes like a numpy
     scalar. In a `get_updates`, and together with symbols, it computes as a symbol.
+
+    Arguments:
+        value: the number.
+        name: its name.
+        dtype: its type, that of an optimizer's numbers unless given.
 
     Raises:
         ValueError: if the value is not one number.
@@ -61,7 +75,7 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
     #: Its number is part of the optimizer's state already, and lives on the host.
     lends = False
 
-    def __init__(self, value, name: str, dtype=None):
+    def __init__(self, value: Any, name: str, dtype: Any = None):
         dtype = np.dtype(dtype or float_type())
         super().__init__((), dtype, name, trainable=False)
         self.dtype = dtype
@@ -69,24 +83,19 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
 
     @Variable.value.setter
     def value(self, value):
-        self._value = self._checked(value)
-
-    def _checked(self, value):
         array = np.asarray(value)
         if array.dtype.kind in "OSUMm" or array.shape != ():
             raise ValueError(
                 f"The hyperparameter '{self.name}' of an optimizer must be one number; {value!r} was given. A schedule "
                 "goes to the callback LearningRateScheduler, or into an optax optimizer."
             )
-        return self.dtype.type(array)
+        Variable.value.__set__(self, self.dtype.type(array))
 
-    def current(self):
+    def current(self) -> Any:
         """The current number, also inside traced code."""
-        if not isinstance(self._value, np.generic):  # what training left there by reference
-            self._value = self.dtype.type(np.asarray(self._value))
-        return self._value
+        return self.dtype.type(np.asarray(super().current()))
 
-    def device_value(self):
+    def device_value(self) -> np.ndarray:
         """The current number, for compiled code: it stays on the host, where it is often read and set."""
         return np.asarray(self.current())
 
@@ -119,29 +128,3 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name!r} {self.current()}>"
-
-
-class Iterations(Hyperparameter):
-    """How many updates an optimizer has made: a view of its state, or where it will start."""
-
-    def __init__(self, optimizer):
-        self.optimizer = None
-        super().__init__(0, "iterations", np.int32)
-        self.optimizer = optimizer
-
-    @property
-    def start(self):
-        """Where the optimizer starts when it has no state yet."""
-        return super().current()
-
-    def current(self):
-        """The current number, also inside traced code."""
-        state = None if self.optimizer is None else self.optimizer.state
-        return self.start if state is None else np.int32(state.iterations)
-
-    @Hyperparameter.value.setter
-    def value(self, value):
-        self._value = self._checked(value)
-        state = None if self.optimizer is None else self.optimizer.state
-        if state is not None:
-            self.optimizer.state = state._replace(iterations=self._value)

@@ -4,6 +4,10 @@ In the formulas g is the gradient, t = 1, 2, ... the number of the update, and l
 lr / (1 + decay * (t - 1)). As in Keras 2.2.4 `decay` has no effect if it was 0 when the optimizer was made.
 """
 
+from types import SimpleNamespace
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 
 from jkeras.optimizers.base import Optimizer
@@ -24,12 +28,14 @@ class SGD(Optimizer):
 
     slot_names = ("v",)
 
-    def __init__(self, lr=0.01, momentum=0.0, decay=0.0, nesterov=False, **kwargs):
+    def __init__(
+        self, lr: float = 0.01, momentum: float = 0.0, decay: float = 0.0, nesterov: bool = False, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self._keep(lr=lr, momentum=momentum, decay=decay)
         self.nesterov = nesterov
 
-    def rule(self, now, g, v):
+    def rule(self, now: SimpleNamespace, g: jax.Array, v: jax.Array) -> tuple:
         v = now.momentum * v - now.rate * g
         return (now.momentum * v - now.rate * g if self.nesterov else v), v
 
@@ -48,11 +54,13 @@ class RMSprop(Optimizer):
     slot_names = ("a",)
     saves_iterations = False
 
-    def __init__(self, lr=0.001, rho=0.9, epsilon=None, decay=0.0, **kwargs):
+    def __init__(
+        self, lr: float = 0.001, rho: float = 0.9, epsilon: float | None = None, decay: float = 0.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, rho=rho, decay=decay)
 
-    def rule(self, now, g, a):
+    def rule(self, now: SimpleNamespace, g: jax.Array, a: jax.Array) -> tuple:
         a = now.rho * a + (1.0 - now.rho) * jnp.square(g)
         return -now.rate * g / (jnp.sqrt(a) + self.epsilon), a
 
@@ -70,11 +78,11 @@ class Adagrad(Optimizer):
     slot_names = ("a",)
     saves_iterations = False
 
-    def __init__(self, lr=0.01, epsilon=None, decay=0.0, **kwargs):
+    def __init__(self, lr: float = 0.01, epsilon: float | None = None, decay: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, decay=decay)
 
-    def rule(self, now, g, a):
+    def rule(self, now: SimpleNamespace, g: jax.Array, a: jax.Array) -> tuple:
         a = a + jnp.square(g)
         return -now.rate * g / (jnp.sqrt(a) + self.epsilon), a
 
@@ -94,12 +102,14 @@ class Adadelta(Optimizer):
     slot_names = ("a", "d")
     saves_iterations = False
 
-    def __init__(self, lr=1.0, rho=0.95, epsilon=None, decay=0.0, **kwargs):
+    def __init__(
+        self, lr: float = 1.0, rho: float = 0.95, epsilon: float | None = None, decay: float = 0.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, decay=decay)
         self.rho = rho
 
-    def rule(self, now, g, a, d):
+    def rule(self, now: SimpleNamespace, g: jax.Array, a: jax.Array, d: jax.Array) -> tuple:
         a = self.rho * a + (1.0 - self.rho) * jnp.square(g)
         u = g * jnp.sqrt(d + self.epsilon) / jnp.sqrt(a + self.epsilon)
         return -now.rate * u, a, self.rho * d + (1.0 - self.rho) * jnp.square(u)
@@ -120,19 +130,28 @@ class Adam(Optimizer):
 
     slot_names = ("m", "v", "vhat")
 
-    def __init__(self, lr=0.001, beta_1=0.9, beta_2=0.999, epsilon=None, decay=0.0, amsgrad=False, **kwargs):
+    def __init__(
+        self,
+        lr: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float | None = None,
+        decay: float = 0.0,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, beta_1=beta_1, beta_2=beta_2, decay=decay)
         self.amsgrad = amsgrad
 
-    def slot(self, name, leaf, shape=None):
+    def slot(self, name: str, leaf: Any, shape: tuple | None = None) -> Any:
         # Files of Keras hold one zero per weight where AMSGrad would have its maximum.
         return super().slot(name, leaf, (1,) if name == "vhat" and not self.amsgrad else shape)
 
-    def prepare(self, now):
+    def prepare(self, now: SimpleNamespace) -> None:
         now.rate = now.rate * (jnp.sqrt(1.0 - now.beta_2**now.t) / (1.0 - now.beta_1**now.t))
 
-    def rule(self, now, g, m, v, vhat):
+    def rule(self, now: SimpleNamespace, g: jax.Array, m: jax.Array, v: jax.Array, vhat: jax.Array) -> tuple:
         m = now.beta_1 * m + (1.0 - now.beta_1) * g
         v = now.beta_2 * v + (1.0 - now.beta_2) * jnp.square(g)
         vhat = jnp.maximum(vhat, v) if self.amsgrad else vhat
@@ -153,14 +172,22 @@ class Adamax(Optimizer):
 
     slot_names = ("m", "u")
 
-    def __init__(self, lr=0.002, beta_1=0.9, beta_2=0.999, epsilon=None, decay=0.0, **kwargs):
+    def __init__(
+        self,
+        lr: float = 0.002,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float | None = None,
+        decay: float = 0.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, beta_1=beta_1, beta_2=beta_2, decay=decay)
 
-    def prepare(self, now):
+    def prepare(self, now: SimpleNamespace) -> None:
         now.rate = now.rate / (1.0 - now.beta_1**now.t)
 
-    def rule(self, now, g, m, u):
+    def rule(self, now: SimpleNamespace, g: jax.Array, m: jax.Array, u: jax.Array) -> tuple:
         m = now.beta_1 * m + (1.0 - now.beta_1) * g
         u = jnp.maximum(now.beta_2 * u, jnp.abs(g))
         return -now.rate * m / (u + self.epsilon), m, u
@@ -183,17 +210,25 @@ class Nadam(Optimizer):
     slot_names = ("m", "v")
     first_scalars = {"m_schedule": 1.0}
 
-    def __init__(self, lr=0.002, beta_1=0.9, beta_2=0.999, epsilon=None, schedule_decay=0.004, **kwargs):
+    def __init__(
+        self,
+        lr: float = 0.002,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float | None = None,
+        schedule_decay: float = 0.004,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, beta_1=beta_1, beta_2=beta_2)
         self.schedule_decay = schedule_decay
 
-    def prepare(self, now):
+    def prepare(self, now: SimpleNamespace) -> None:
         now.mu, now.next_mu = (now.beta_1 * (1.0 - 0.5 * 0.96 ** (t * self.schedule_decay)) for t in (now.t, now.t + 1))
         now.m_schedule = now.m_schedule * now.mu
         now.v_scale = 1.0 - now.beta_2**now.t
 
-    def rule(self, now, g, m, v):
+    def rule(self, now: SimpleNamespace, g: jax.Array, m: jax.Array, v: jax.Array) -> tuple:
         m = now.beta_1 * m + (1.0 - now.beta_1) * g
         v = now.beta_2 * v + (1.0 - now.beta_2) * jnp.square(g)
         ahead = now.next_mu * (m / (1.0 - now.m_schedule * now.next_mu))

@@ -15,7 +15,7 @@ import numpy as np
 from jkeras import batch, random, trees
 from jkeras.train.core import as_core
 from jkeras.train.objective import Metric, Objective, Output
-from jkeras.train.rule import as_rule
+from jkeras.train.rule import as_rule, of_whole_batch
 from jkeras.train.state import TrainState
 
 __all__ = ["Steps", "batch_size", "make_step"]
@@ -136,27 +136,30 @@ class Steps:
             state = bound.next_state()
         return total, (state, {"loss": total, **logs})
 
-    def train(self, train_state, data):
-        """One step of training on a batch `(inputs, targets, weights)`: the next state, and the batch's logs."""
-        key = self.batch_key(train_state)
+    def _loss(self, params, train_state, data):
+        """The total loss of a training step with these trained parameters, and (next state, logs)."""
+        params = trees.merge(params, train_state.frozen)
+        return self.evaluate(params, train_state.state, data, self.batch_key(train_state), True)
 
-        def loss(params):
-            params = trees.merge(params, train_state.frozen)
-            return self.evaluate(params, train_state.state, data, key, True)
-
-        gradients, (state, logs) = jax.grad(loss, has_aux=True)(train_state.params)
-        kept, _ = trees.split(train_state.state, self.core.keeps_state)
-        gradients, logs, state = batch.means((gradients, logs, trees.merge(kept, state)))
-        params, opt_state = self.rule(
+    def updated(self, train_state, data, gradients, value, constrain=None):
+        """The parameters and the optimizer's state after one update by the rule."""
+        return self.rule(
             gradients,
             train_state.opt_state,
             train_state.params,
-            value=logs["loss"],
-            # Not the key of this device's examples: all devices must draw the same.
-            key=train_state.key.step(train_state.step).fold("optimizer"),
-            value_fn=lambda params: batch.mean(loss(params)[0]),
-            constrain=lambda params: self.constrained(params, train_state),
+            value=value,
+            key=self.batch_key(train_state).fold("optimizer"),
+            value_fn=of_whole_batch(lambda params: self._loss(params, train_state, data)[0]),
+            constrain=constrain,
         )
+
+    def train(self, train_state, data):
+        """One step of training on a batch `(inputs, targets, weights)`: the next state, and the batch's logs."""
+        gradients, (state, logs) = jax.grad(self._loss, has_aux=True)(train_state.params, train_state, data)
+        kept, _ = trees.split(train_state.state, self.core.keeps_state)
+        gradients, logs, state = batch.means((gradients, logs, trees.merge(kept, state)))
+        constrain = lambda params: self.constrained(params, train_state)  # noqa: E731
+        params, opt_state = self.updated(train_state, data, gradients, logs["loss"], constrain)
         return train_state.replace(
             step=train_state.step + 1,
             params=params,
