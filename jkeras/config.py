@@ -66,9 +66,9 @@ def epsilon() -> float:
     return _settings["epsilon"]
 
 
-def set_epsilon(epsilon: float) -> None:
+def set_epsilon(e: float) -> None:
     """Set the fuzz factor."""
-    _settings["epsilon"] = float(epsilon)
+    _settings["epsilon"] = float(e)
 
 
 def image_data_format() -> str:
