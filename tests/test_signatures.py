@@ -1,8 +1,8 @@
 """Name, order and default of every argument of the public functions, classes and methods, pinned in a data file.
 
-`tests/data/signatures.json` holds, module by module, what is public and how it is called, and of what Keras 2.2.4 has too
-and calls in another way, Keras's own arguments and why they differ. `python tests/test_signatures.py` adds what is
-new to the file; what is there already is changed by hand, on purpose.
+`tests/data/signatures.json` holds, module by module, what is public and how it is called; and where Keras 2.2.4 has the
+same thing but calls it in another way, Keras's own arguments and why they differ. `python tests/test_signatures.py`
+adds what is new to the file; what is there already is changed by hand, on purpose.
 """
 
 import importlib
