@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jkeras.typing import ArrayLike, Tree
+
 __all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "whole"]
 
 AXIS = "batch"
@@ -32,12 +34,12 @@ def shards() -> int:
     return _shards.get() or 1
 
 
-def mean(value):
+def mean(value: ArrayLike) -> ArrayLike:
     """The mean of `value` over the parts of the batch: `value` itself outside a mapped step."""
     return value if _shards.get() is None else lax.pmean(value, AXIS)
 
 
-def means(tree):
+def means(tree: Tree) -> Tree:
     """`mean` of every leaf, in one collective per dtype instead of one per leaf."""
     if _shards.get() is None:
         return tree
@@ -56,13 +58,13 @@ def means(tree):
     return jax.tree.unflatten(treedef, leaves)
 
 
-def whole(tree):
+def whole(tree: Tree) -> Tree:
     """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
     if _shards.get() is None:
         return tree
     return jax.tree.map(lambda array: lax.all_gather(array, AXIS, tiled=True), tree)
 
 
-def first_place(local_size):
+def first_place(local_size: int) -> ArrayLike:
     """The place, in the whole batch, of the first of this part's `local_size` examples."""
     return 0 if _shards.get() is None else lax.axis_index(AXIS) * local_size

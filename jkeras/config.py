@@ -7,6 +7,8 @@ file is only read, never written.
 import contextlib
 import json
 import os
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "data_format",
@@ -103,7 +105,7 @@ def data_format(value: str | None) -> str:
     return value
 
 
-def precision(dtypes):
+def precision(dtypes: Iterable[Any]):
     """A context in which JAX computes with 64 bits where one of `dtypes` has them, and as it is otherwise."""
     import jax
 

@@ -1,5 +1,8 @@
 """Neural network functions: activations, convolutions, pooling, normalization, cross entropies, loops, CTC."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -11,47 +14,13 @@ from jkeras.graph.scope import Scope, current_scope
 from jkeras.layers.kernels import conv, pool
 from jkeras.layers.kernels import rnn as rnn_kernel
 from jkeras.lift import lift
-
-__all__ = [
-    "batch_normalization",
-    "bias_add",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "conv1d",
-    "conv2d",
-    "conv2d_transpose",
-    "conv3d",
-    "conv3d_transpose",
-    "depthwise_conv2d",
-    "dropout",
-    "elu",
-    "foldl",
-    "foldr",
-    "hard_sigmoid",
-    "local_conv1d",
-    "local_conv2d",
-    "map_fn",
-    "normalize_batch_in_training",
-    "pool2d",
-    "pool3d",
-    "relu",
-    "rnn",
-    "separable_conv1d",
-    "separable_conv2d",
-    "sigmoid",
-    "softmax",
-    "softplus",
-    "softsign",
-    "sparse_categorical_crossentropy",
-    "switch",
-    "tanh",
-]
-
+from jkeras.typing import Array, ArrayLike, DType, Function, Ints, Layout, Name, Seed, Tree
 
 # ------------------------------------------------------------------------------------------------------- activations
 
 elu = activations.elu
 hard_sigmoid = activations.hard_sigmoid
+relu = activations.relu
 sigmoid = activations.sigmoid
 softplus = activations.softplus
 softsign = activations.softsign
@@ -59,18 +28,12 @@ tanh = activations.tanh
 
 
 @lift
-def relu(x, alpha=0.0, max_value=None, threshold=0.0):
-    """x where x >= threshold, alpha * (x - threshold) elsewhere, at most `max_value`."""
-    return activations.relu(x, alpha, max_value, threshold)
-
-
-@lift
-def softmax(x, axis=-1):
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along `axis`."""
     return jax.nn.softmax(jnp.asarray(x), axis=axis)
 
 
-def dropout(x, level, noise_shape=None, seed=None):
+def dropout(x: ArrayLike, level: float, noise_shape: Sequence[Any] | None = None, seed: Seed = None) -> Array:
     """x with the share `level` of its entries set to zero and the others scaled up so that the sum stays.
 
     Arguments:
@@ -91,7 +54,7 @@ def _tuple(value, count) -> tuple:
 
 
 @lift
-def bias_add(x, bias, data_format=None):
+def bias_add(x: ArrayLike, bias: ArrayLike, data_format: Layout = None) -> Array:
     """x + bias, the bias one number per channel, or one per place and channel.
 
     As in Keras 2.2.4 the numbers of a bias (*space, channels) are for channels_first read as (channels, *space), in the
@@ -107,21 +70,42 @@ def bias_add(x, bias, data_format=None):
 
 
 @lift
-def conv1d(x, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+def conv1d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    strides: Ints = 1,
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = 1,
+) -> Array:
     """Convolution over time. x: (batch, time, in); kernel: (window, in, out); padding 'valid', 'same' or 'causal'."""
     data_format = config.data_format(data_format)
     return conv.convolve(x, kernel, _tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
 
 
 @lift
-def conv2d(x, kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def conv2d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1),
+) -> Array:
     """Convolution of images. x: (batch, rows, columns, in); kernel: (rows, columns, in, out)."""
     data_format = config.data_format(data_format)
     return conv.convolve(x, kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
 
 
 @lift
-def conv3d(x, kernel, strides=(1, 1, 1), padding="valid", data_format=None, dilation_rate=(1, 1, 1)):
+def conv3d(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    strides: Ints = (1, 1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1, 1),
+) -> Array:
     """Convolution of volumes. x: (batch, *space, in); kernel: (*window, in, out)."""
     data_format = config.data_format(data_format)
     return conv.convolve(x, kernel, _tuple(strides, 3), padding, data_format, _tuple(dilation_rate, 3))
@@ -134,47 +118,83 @@ def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation
 
 
 @lift
-def conv2d_transpose(x, kernel, output_shape, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def conv2d_transpose(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    output_shape: Sequence[int],
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1),
+) -> Array:
     """The transpose of a convolution of images, to the shape `output_shape`. kernel: (rows, columns, out, in)."""
     dilation_rate = _tuple(dilation_rate, 2)
     return _transposed(x, kernel, output_shape, _tuple(strides, 2), padding, data_format, dilation_rate)
 
 
 @lift
-def conv3d_transpose(x, kernel, output_shape, strides=(1, 1, 1), padding="valid", data_format=None):
+def conv3d_transpose(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    output_shape: Sequence[int],
+    strides: Ints = (1, 1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+) -> Array:
     """The transpose of a convolution of volumes, to the shape `output_shape`. kernel: (*window, out, in)."""
     return _transposed(x, kernel, output_shape, _tuple(strides, 3), padding, data_format)
 
 
 @lift
 def separable_conv1d(
-    x, depthwise_kernel, pointwise_kernel, strides=1, padding="valid", data_format=None, dilation_rate=1
-):
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: ArrayLike,
+    strides: Ints = 1,
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = 1,
+) -> Array:
     """Each channel convolved over time by itself, then mixed. Kernels: (window, in, multiplier), (1, in * m, out)."""
     data_format = config.data_format(data_format)
     options = (_tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
-    return conv.separable(x, depthwise_kernel, pointwise_kernel, *options)
+    return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
 
 
 @lift
 def separable_conv2d(
-    x, depthwise_kernel, pointwise_kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)
-):
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: ArrayLike,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1),
+) -> Array:
     """Each channel convolved by itself, then mixed. Kernels: (rows, columns, in, multiplier), (1, 1, in * m, out)."""
     data_format = config.data_format(data_format)
     options = (_tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
-    return conv.separable(x, depthwise_kernel, pointwise_kernel, *options)
+    return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
 
 
 @lift
-def depthwise_conv2d(x, depthwise_kernel, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1)):
+def depthwise_conv2d(
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1),
+) -> Array:
     """Each channel convolved by itself. Kernel: (rows, columns, in, multiplier)."""
     data_format = config.data_format(data_format)
     return conv.depthwise(x, depthwise_kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
 
 
 @lift
-def local_conv1d(inputs, kernel, kernel_size, strides, data_format=None):
+def local_conv1d(
+    inputs: ArrayLike, kernel: ArrayLike, kernel_size: Ints, strides: Ints, data_format: Layout = None
+) -> Array:
     """A convolution over time whose kernel differs from place to place.
 
     Arguments:
@@ -189,7 +209,14 @@ def local_conv1d(inputs, kernel, kernel_size, strides, data_format=None):
 
 
 @lift
-def local_conv2d(inputs, kernel, kernel_size, strides, output_shape, data_format=None):
+def local_conv2d(
+    inputs: ArrayLike,
+    kernel: ArrayLike,
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    output_shape: Sequence[int],
+    data_format: Layout = None,
+) -> Array:
     """A convolution of images whose kernel differs from place to place.
 
     Arguments:
@@ -222,13 +249,27 @@ def _pooled(x, pool_size, strides, padding, data_format, pool_mode):
 
 
 @lift
-def pool2d(x, pool_size, strides=(1, 1), padding="valid", data_format=None, pool_mode="max"):
+def pool2d(
+    x: ArrayLike,
+    pool_size: Ints,
+    strides: Ints = (1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    pool_mode: str = "max",
+) -> Array:
     """The largest ('max') or mean ('avg') value in each window of images."""
     return _pooled(x, _tuple(pool_size, 2), _tuple(strides, 2), padding, data_format, pool_mode)
 
 
 @lift
-def pool3d(x, pool_size, strides=(1, 1, 1), padding="valid", data_format=None, pool_mode="max"):
+def pool3d(
+    x: ArrayLike,
+    pool_size: Ints,
+    strides: Ints = (1, 1, 1),
+    padding: str = "valid",
+    data_format: Layout = None,
+    pool_mode: str = "max",
+) -> Array:
     """The largest ('max') or mean ('avg') value in each window of volumes."""
     return _pooled(x, _tuple(pool_size, 3), _tuple(strides, 3), padding, data_format, pool_mode)
 
@@ -237,7 +278,15 @@ def pool3d(x, pool_size, strides=(1, 1, 1), padding="valid", data_format=None, p
 
 
 @lift
-def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=1e-3):
+def batch_normalization(
+    x: ArrayLike,
+    mean: ArrayLike,
+    var: ArrayLike,
+    beta: ArrayLike | None,
+    gamma: ArrayLike | None,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+) -> Array:
     """gamma * (x - mean) / sqrt(var + epsilon) + beta.
 
     Arguments:
@@ -259,7 +308,9 @@ def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=1e-3):
 
 
 @lift
-def normalize_batch_in_training(x, gamma, beta, reduction_axes, epsilon=1e-3):
+def normalize_batch_in_training(
+    x: ArrayLike, gamma: ArrayLike | None, beta: ArrayLike | None, reduction_axes: Sequence[int], epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
     """x normalized by its own mean and variance, then gamma * x + beta.
 
     Arguments:
@@ -288,19 +339,21 @@ def normalize_batch_in_training(x, gamma, beta, reduction_axes, epsilon=1e-3):
 
 
 @lift
-def categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def categorical_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1) -> Array:
     """-sum(target * log(output)) over `axis`, the outputs scaled to sum to one."""
     return losses.categorical_terms(target, output, from_logits, axis)
 
 
 @lift
-def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
+def sparse_categorical_crossentropy(
+    target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1
+) -> Array:
     """-log(output[target]) over `axis`, for integer targets."""
     return losses.sparse_categorical_terms(target, output, from_logits, axis)
 
 
 @lift
-def binary_crossentropy(target, output, from_logits=False):
+def binary_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False) -> Array:
     """-(target * log(output) + (1 - target) * log(1 - output)), elementwise."""
     return losses.binary_terms(target, output, from_logits)
 
@@ -321,7 +374,11 @@ def _where(condition, then_expression, else_expression):
     return jnp.where(condition.reshape(condition.shape + (1,) * extra), then_expression, else_expression)
 
 
-def switch(condition, then_expression, else_expression):
+def switch(
+    condition: ArrayLike,
+    then_expression: ArrayLike | Callable[[], ArrayLike],
+    else_expression: ArrayLike | Callable[[], ArrayLike],
+) -> Array:
     """`then_expression` where `condition` holds, `else_expression` elsewhere; both are computed.
 
     Arguments:
@@ -349,15 +406,15 @@ def _inside(function):
 
 @lift
 def rnn(
-    step_function,
-    inputs,
-    initial_states,
-    go_backwards=False,
-    mask=None,
-    constants=None,
-    unroll=False,
-    input_length=None,
-):
+    step_function: Function,
+    inputs: ArrayLike,
+    initial_states: Sequence[ArrayLike],
+    go_backwards: bool = False,
+    mask: ArrayLike | None = None,
+    constants: Sequence[ArrayLike] | None = None,
+    unroll: bool = False,
+    input_length: int | None = None,
+) -> tuple:
     """Run a step function over the time axis.
 
     Arguments:
@@ -393,7 +450,7 @@ def rnn(
 
 
 @lift
-def map_fn(fn, elems, name=None, dtype=None):
+def map_fn(fn: Function, elems: Tree, name: Name = None, dtype: DType = None) -> Tree:
     """`fn` of each entry along the first axis (of arrays in a list: of the entries together)."""
     mapped = lax.map(_inside(fn), jax.tree.map(jnp.asarray, elems))
     return mapped if dtype is None else jax.tree.map(lambda part: part.astype(dtype), mapped)
@@ -412,12 +469,12 @@ def _fold(fn, elems, initializer, backwards):
 
 
 @lift
-def foldl(fn, elems, initializer=None, name=None):
+def foldl(fn: Function, elems: Tree, initializer: Tree = None, name: Name = None) -> Tree:
     """fn(...fn(fn(initializer, elems[0]), elems[1])...); the first entry begins unless `initializer` is given."""
     return _fold(fn, elems, initializer, backwards=False)
 
 
 @lift
-def foldr(fn, elems, initializer=None, name=None):
+def foldr(fn: Function, elems: Tree, initializer: Tree = None, name: Name = None) -> Tree:
     """`foldl` from the last entry to the first."""
     return _fold(fn, elems, initializer, backwards=True)

@@ -5,6 +5,7 @@ import os
 
 from jkeras.callbacks.base import Callback
 from jkeras.serialize import checkpoint
+from jkeras.typing import PathLike, Tree
 
 __all__ = ["BackupAndRestore"]
 
@@ -30,7 +31,7 @@ class BackupAndRestore(Callback):
         100
     """
 
-    def __init__(self, directory, every="epoch"):
+    def __init__(self, directory: PathLike, every: str | int = "epoch"):
         if every != "epoch" and not (isinstance(every, int) and not isinstance(every, bool) and every > 0):
             raise ValueError(f"BackupAndRestore: every must be 'epoch' or a number of steps; got {every!r}.")
         self.directory, self.every = os.fspath(directory), every
@@ -40,7 +41,7 @@ class BackupAndRestore(Callback):
         """The file of the backup."""
         return os.path.join(self.directory, "backup.npz")
 
-    def load(self):
+    def load(self) -> dict | None:
         """The backup, or None if there is none.
 
         Raises:
@@ -54,7 +55,7 @@ class BackupAndRestore(Callback):
             raise ValueError(f"BackupAndRestore: {self.path} is no backup of a run (it has no {sorted(missing)}).")
         return saved
 
-    def save(self, tree) -> None:
+    def save(self, tree: Tree) -> None:
         """Write a backup in place of the one before."""
         os.makedirs(self.directory, exist_ok=True)
         checkpoint.write(self.path, tree)

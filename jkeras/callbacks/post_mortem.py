@@ -1,8 +1,10 @@
 """What to do when a number is no longer finite: find out where that began."""
 
 import os
+from typing import Any
 
 from jkeras.callbacks.base import Callback
+from jkeras.typing import PathLike
 
 __all__ = ["NaNPostMortem"]
 
@@ -28,11 +30,11 @@ class NaNPostMortem(Callback):
             finding["name"], finding["where"]     # 'dense_2', 'backward'
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: PathLike):
         self.directory = os.fspath(directory)
 
     @staticmethod
-    def reproduce(path, model) -> dict:
+    def reproduce(path: PathLike, model: Any) -> dict:
         """Repeat the step in the file `path` on `model`, which takes over the state from before it.
 
         Returns:

@@ -8,9 +8,9 @@ import numpy as np
 
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
+from jkeras.data.enqueuers import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 from jkeras.engine.fitting import Fitting, in_precision, unpack
 from jkeras.train.loop import RESIDENT_BYTES
-from jkeras.utils.data_utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 
 __all__ = ["OnGenerators"]
 
