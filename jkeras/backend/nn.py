@@ -43,7 +43,7 @@ def dropout(x: ArrayLike, level: float, noise_shape: Sequence[Any] | None = None
         seed: keeps the draws of one call apart; the key decides all of them.
     """
     kept = random_binomial(noise_shape or shape(x), 1.0 - level, seed=seed)
-    return x * kept / (1.0 - level)
+    return kept * x / (1.0 - level)
 
 
 # ------------------------------------------------------------------------------------------------------ convolutions
