@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 
-__all__ = ["Symbol", "lift"]
+__all__ = ["Symbol", "lift", "lifted"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -58,3 +58,14 @@ def lift(function: Callable[_P, _R]) -> Callable[_P, _R]:
         return symbol.__lift__(function, args, kwargs)
 
     return lifted
+
+
+def lifted(name: str, documentation: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """`lift` for one of a family of functions that another function makes: with a name and documentation of its own."""
+
+    def with_name(function):
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = documentation
+        return lift(function)
+
+    return with_name

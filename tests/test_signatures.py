@@ -67,33 +67,33 @@ def entry(value, known):
 
 
 def public():
-    """module -> name -> what is pinned of it. What stands at several addresses is pinned at the first."""
-    known, found = {}, {}
+    """(module, name) -> what is public. What stands at several addresses is taken at the first."""
+    found = {}
     for module_name in modules():
         module = importlib.import_module(f"jkeras.{module_name}")
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
-            if callable(value) and id(value) not in known:
-                known[id(value)] = value
-                found.setdefault(module_name, {})[name] = value
-    return {module: {name: entry(value, known) for name, value in names.items()} for module, names in found.items()}
+            if callable(value) and not any(value is other for other in found.values()):
+                found[module_name, name] = value
+    return found
 
 
 PINNED = json.loads(DATA.read_text(encoding="utf-8"))
-FOUND = public()
+PUBLIC = public()
+KNOWN = {id(value) for value in PUBLIC.values()}
 
 
 @pytest.mark.parametrize("module", PINNED["arguments"])
 def test_arguments_are_the_pinned_ones(module):
-    pinned, found = PINNED["arguments"][module], FOUND.get(module, {})
+    where, pinned = importlib.import_module(f"jkeras.{module}"), PINNED["arguments"][module]
+    found = {name: entry(getattr(where, name), KNOWN) for name in pinned if hasattr(where, name)}
     changed = {name: (text, found.get(name)) for name, text in pinned.items() if found.get(name) != text}
     assert not changed, f"{module}: pinned, found: {changed}"
 
 
 def test_everything_public_is_pinned():
-    new = {f"{module}.{name}" for module in FOUND for name in FOUND[module]}
-    new -= {f"{module}.{name}" for module, names in PINNED["arguments"].items() for name in names}
-    assert not new, f"to pin them run python tests/test_signatures.py: {sorted(new)}"
+    new = [f"{module}.{name}" for module, name in PUBLIC if name not in PINNED["arguments"].get(module, {})]
+    assert not new, f"to pin them run python tests/test_signatures.py: {new}"
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,9 @@ def write(pinned):
 
 
 if __name__ == "__main__":
-    for module, names in FOUND.items():
-        pins = PINNED["arguments"].setdefault(module, {})
-        for name, content in names.items():
-            old = pins.setdefault(name, content)
-            if isinstance(old, dict):
-                pins[name] = {**content, **old}
+    for (module, name), value in PUBLIC.items():
+        pins, content = PINNED["arguments"].setdefault(module, {}), entry(value, KNOWN)
+        old = pins.setdefault(name, content)
+        if isinstance(old, dict):
+            pins[name] = {**content, **old}
     write(PINNED)

@@ -51,7 +51,9 @@ def test_nothing_is_known_of_a_users_function():
     assert traits.of(unknown_object) == Traits()
 
 
-@pytest.mark.parametrize("given", ["mse", losses.mse, jax.jit(losses.mse), functools.wraps(losses.mse)(lambda *pair: 0)])
+@pytest.mark.parametrize(
+    "given", ["mse", losses.mse, jax.jit(losses.mse), functools.wraps(losses.mse)(lambda *pair: 0)]
+)
 def test_traits_by_name_compiled_and_wrapped(given):
     assert traits.of(losses.get(given)) == Traits("output", per_example=True)
 

@@ -6,19 +6,18 @@ from jax import lax
 
 from jkeras import config
 from jkeras.layers.merge import batch_dot as _batch_dot
-from jkeras.lift import lift
+from jkeras.lift import lift, lifted
 from jkeras.losses import absolute
 from jkeras.metrics import in_top_k as in_top_k
 from jkeras.typing import Array, ArrayLike, Axes, DTypeLike, Ints, Name, Tree
 
 
 def _elementwise(name, function, formula):
-    def elementwise(x):
+    @lifted(name, f"{formula}, elementwise.")
+    def elementwise(x: ArrayLike) -> Array:
         return function(jnp.asarray(x))
 
-    elementwise.__name__ = elementwise.__qualname__ = name
-    elementwise.__doc__ = f"{formula}, elementwise."
-    return lift(elementwise)
+    return elementwise
 
 
 abs = _elementwise("abs", absolute, "|x|")
@@ -33,12 +32,11 @@ sqrt = _elementwise("sqrt", lambda x: jnp.sqrt(jnp.where(x < 0, 0, x)), "The squ
 
 
 def _comparison(name, function, symbol):
-    def comparison(x, y):
+    @lifted(name, f"x {symbol} y, elementwise: an array of bool.")
+    def comparison(x: ArrayLike, y: ArrayLike) -> Array:
         return function(jnp.asarray(x), jnp.asarray(y))
 
-    comparison.__name__ = comparison.__qualname__ = name
-    comparison.__doc__ = f"x {symbol} y, elementwise: an array of bool."
-    return lift(comparison)
+    return comparison
 
 
 equal = _comparison("equal", jnp.equal, "==")
@@ -106,12 +104,11 @@ def _axes(axis):
 
 
 def _reduction(name, function, text):
-    def reduction(x, axis=None, keepdims=False):
+    @lifted(name, f"{text} along `axis`: an integer, a list of them, or None for all.")
+    def reduction(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> Array:
         return function(jnp.asarray(x), axis=_axes(axis), keepdims=keepdims)
 
-    reduction.__name__ = reduction.__qualname__ = name
-    reduction.__doc__ = f"{text} along `axis`: an integer, a list of them, or None for all."
-    return lift(reduction)
+    return reduction
 
 
 def _float(x):

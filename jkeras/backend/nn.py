@@ -13,7 +13,7 @@ from jkeras.backend.variables import shape
 from jkeras.graph.scope import Scope, current_scope
 from jkeras.layers.kernels import conv, pool
 from jkeras.layers.kernels import rnn as rnn_kernel
-from jkeras.lift import lift
+from jkeras.lift import lift, lifted
 from jkeras.typing import Array, ArrayLike, DType, Function, Ints, Layout, Name, Seed, Tree
 
 # ------------------------------------------------------------------------------------------------------- activations
@@ -69,46 +69,36 @@ def bias_add(x: ArrayLike, bias: ArrayLike, data_format: Layout = None) -> Array
     return conv.bias_add(x, bias, config.data_format(data_format))
 
 
-@lift
-def conv1d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    strides: Ints = 1,
-    padding: str = "valid",
-    data_format: Layout = None,
-    dilation_rate: Ints = 1,
-) -> Array:
-    """Convolution over time. x: (batch, time, in); kernel: (window, in, out); padding 'valid', 'same' or 'causal'."""
-    data_format = config.data_format(data_format)
-    return conv.convolve(x, kernel, _tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
+def _convolution(name, text, one: Ints):
+    """A convolution along as many axes as `one`, a stride of one along each, says."""
+    axes = len(_tuple(one, 1))
+
+    @lifted(name, text)
+    def convolution(
+        x: ArrayLike,
+        kernel: ArrayLike,
+        strides: Ints = one,
+        padding: str = "valid",
+        data_format: Layout = None,
+        dilation_rate: Ints = one,
+    ) -> Array:
+        data_format = config.data_format(data_format)
+        return conv.convolve(x, kernel, _tuple(strides, axes), padding, data_format, _tuple(dilation_rate, axes))
+
+    return convolution
 
 
-@lift
-def conv2d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    strides: Ints = (1, 1),
-    padding: str = "valid",
-    data_format: Layout = None,
-    dilation_rate: Ints = (1, 1),
-) -> Array:
-    """Convolution of images. x: (batch, rows, columns, in); kernel: (rows, columns, in, out)."""
-    data_format = config.data_format(data_format)
-    return conv.convolve(x, kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
-
-
-@lift
-def conv3d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    strides: Ints = (1, 1, 1),
-    padding: str = "valid",
-    data_format: Layout = None,
-    dilation_rate: Ints = (1, 1, 1),
-) -> Array:
-    """Convolution of volumes. x: (batch, *space, in); kernel: (*window, in, out)."""
-    data_format = config.data_format(data_format)
-    return conv.convolve(x, kernel, _tuple(strides, 3), padding, data_format, _tuple(dilation_rate, 3))
+conv1d = _convolution(
+    "conv1d",
+    "Convolution over time. x: (batch, time, in); kernel: (window, in, out); padding 'valid', 'same' or 'causal'.",
+    1,
+)
+conv2d = _convolution(
+    "conv2d", "Convolution of images. x: (batch, rows, columns, in); kernel: (rows, columns, in, out).", (1, 1)
+)
+conv3d = _convolution(
+    "conv3d", "Convolution of volumes. x: (batch, *space, in); kernel: (*window, in, out).", (1, 1, 1)
+)
 
 
 def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation_rate=None):
@@ -145,36 +135,36 @@ def conv3d_transpose(
     return _transposed(x, kernel, output_shape, _tuple(strides, 3), padding, data_format)
 
 
-@lift
-def separable_conv1d(
-    x: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: ArrayLike,
-    strides: Ints = 1,
-    padding: str = "valid",
-    data_format: Layout = None,
-    dilation_rate: Ints = 1,
-) -> Array:
-    """Each channel convolved over time by itself, then mixed. Kernels: (window, in, multiplier), (1, in * m, out)."""
-    data_format = config.data_format(data_format)
-    options = (_tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
-    return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
+def _separable(name, text, one: Ints):
+    """A separable convolution; `one` as in `_convolution`."""
+    axes = len(_tuple(one, 1))
+
+    @lifted(name, text)
+    def separable(
+        x: ArrayLike,
+        depthwise_kernel: ArrayLike,
+        pointwise_kernel: ArrayLike,
+        strides: Ints = one,
+        padding: str = "valid",
+        data_format: Layout = None,
+        dilation_rate: Ints = one,
+    ) -> Array:
+        options = (_tuple(strides, axes), padding, config.data_format(data_format), _tuple(dilation_rate, axes))
+        return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
+
+    return separable
 
 
-@lift
-def separable_conv2d(
-    x: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: ArrayLike,
-    strides: Ints = (1, 1),
-    padding: str = "valid",
-    data_format: Layout = None,
-    dilation_rate: Ints = (1, 1),
-) -> Array:
-    """Each channel convolved by itself, then mixed. Kernels: (rows, columns, in, multiplier), (1, 1, in * m, out)."""
-    data_format = config.data_format(data_format)
-    options = (_tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
-    return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
+separable_conv1d = _separable(
+    "separable_conv1d",
+    "Each channel convolved over time by itself, then mixed. Kernels: (window, in, multiplier), (1, in * m, out).",
+    1,
+)
+separable_conv2d = _separable(
+    "separable_conv2d",
+    "Each channel convolved by itself, then mixed. Kernels: (rows, columns, in, multiplier), (1, 1, in * m, out).",
+    (1, 1),
+)
 
 
 @lift
@@ -241,37 +231,28 @@ def local_conv2d(
     return jnp.moveaxis(outputs, -1, 1) if first else outputs
 
 
-def _pooled(x, pool_size, strides, padding, data_format, pool_mode):
+def _pooling(name, text, one):
     kinds = {"max": pool.max_pool, "avg": pool.average_pool}
-    if pool_mode not in kinds:
-        raise ValueError(f"Invalid pooling mode: {pool_mode}; expected 'max' or 'avg'.")
-    return kinds[pool_mode](x, tuple(pool_size), tuple(strides), padding, config.data_format(data_format))
+
+    @lifted(name, f"The largest ('max') or mean ('avg') value in each window of {text}.")
+    def pooling(
+        x: ArrayLike,
+        pool_size: Ints,
+        strides: Ints = one,
+        padding: str = "valid",
+        data_format: Layout = None,
+        pool_mode: str = "max",
+    ) -> Array:
+        if pool_mode not in kinds:
+            raise ValueError(f"Invalid pooling mode: {pool_mode}; expected 'max' or 'avg'.")
+        window, strides = _tuple(pool_size, len(one)), _tuple(strides, len(one))
+        return kinds[pool_mode](x, window, strides, padding, config.data_format(data_format))
+
+    return pooling
 
 
-@lift
-def pool2d(
-    x: ArrayLike,
-    pool_size: Ints,
-    strides: Ints = (1, 1),
-    padding: str = "valid",
-    data_format: Layout = None,
-    pool_mode: str = "max",
-) -> Array:
-    """The largest ('max') or mean ('avg') value in each window of images."""
-    return _pooled(x, _tuple(pool_size, 2), _tuple(strides, 2), padding, data_format, pool_mode)
-
-
-@lift
-def pool3d(
-    x: ArrayLike,
-    pool_size: Ints,
-    strides: Ints = (1, 1, 1),
-    padding: str = "valid",
-    data_format: Layout = None,
-    pool_mode: str = "max",
-) -> Array:
-    """The largest ('max') or mean ('avg') value in each window of volumes."""
-    return _pooled(x, _tuple(pool_size, 3), _tuple(strides, 3), padding, data_format, pool_mode)
+pool2d = _pooling("pool2d", "images", (1, 1))
+pool3d = _pooling("pool3d", "volumes", (1, 1, 1))
 
 
 # ----------------------------------------------------------------------------------------------------- normalization
