@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jkeras.typing import ArrayLike, Tree
-
 __all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "whole"]
 
 AXIS = "batch"
@@ -34,12 +32,12 @@ def shards() -> int:
     return _shards.get() or 1
 
 
-def mean(value: ArrayLike) -> ArrayLike:
+def mean(value):
     """The mean of `value` over the parts of the batch: `value` itself outside a mapped step."""
     return value if _shards.get() is None else lax.pmean(value, AXIS)
 
 
-def means(tree: Tree) -> Tree:
+def means(tree):
     """`mean` of every leaf, in one collective per dtype instead of one per leaf."""
     if _shards.get() is None:
         return tree
@@ -58,13 +56,13 @@ def means(tree: Tree) -> Tree:
     return jax.tree.unflatten(treedef, leaves)
 
 
-def whole(tree: Tree) -> Tree:
+def whole(tree):
     """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
     if _shards.get() is None:
         return tree
     return jax.tree.map(lambda array: lax.all_gather(array, AXIS, tiled=True), tree)
 
 
-def first_place(local_size: int) -> ArrayLike:
+def first_place(local_size):
     """The place, in the whole batch, of the first of this part's `local_size` examples."""
     return 0 if _shards.get() is None else lax.axis_index(AXIS) * local_size
