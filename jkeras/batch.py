@@ -6,12 +6,13 @@ the named axis `"batch"`; the few questions whose answer needs the whole batch a
 
 import contextlib
 import contextvars
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "whole"]
+__all__ = ["AXIS", "first_place", "mapped", "mean", "means", "shards", "unsplit", "whole"]
 
 AXIS = "batch"
 _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", default=None)
@@ -27,17 +28,27 @@ def mapped(shards: int):
         _shards.reset(token)
 
 
+@contextlib.contextmanager
+def unsplit():
+    """Say that what is traced inside computes on the whole batch, the same on all devices of a mapped step."""
+    token = _shards.set(None)
+    try:
+        yield
+    finally:
+        _shards.reset(token)
+
+
 def shards() -> int:
     """Into how many equal parts the batch is split where we are: 1 outside a mapped step."""
     return _shards.get() or 1
 
 
-def mean(value):
+def mean(value: Any):
     """The mean of `value` over the parts of the batch: `value` itself outside a mapped step."""
     return value if _shards.get() is None else lax.pmean(value, AXIS)
 
 
-def means(tree):
+def means(tree: Any):
     """`mean` of every leaf, in one collective per dtype instead of one per leaf."""
     if _shards.get() is None:
         return tree
@@ -56,13 +67,16 @@ def means(tree):
     return jax.tree.unflatten(treedef, leaves)
 
 
-def whole(tree):
+def whole(tree: Any):
     """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
     if _shards.get() is None:
         return tree
-    return jax.tree.map(lambda array: lax.all_gather(array, AXIS, tiled=True), tree)
+    return jax.tree.map(
+        lambda array: lax.all_gather(array, AXIS, tiled=True) if jnp.ndim(array) else array,
+        tree,
+    )
 
 
-def first_place(local_size):
+def first_place(local_size: Any):
     """The place, in the whole batch, of the first of this part's `local_size` examples."""
     return 0 if _shards.get() is None else lax.axis_index(AXIS) * local_size

@@ -123,7 +123,7 @@ class Sequential(Model):
 
     def __init__(self, layers=None, name=None):
         Layer.__init__(self, name=name or describe.numbered_name(type(self)))
-        self.inputs, self.outputs, self._layers, self._aliases = [], [], [], []
+        self.inputs, self.outputs, self._layers = [], [], []
         for layer in layers or []:
             self.add(layer)
 
@@ -286,7 +286,7 @@ def clone_model(model, input_tensors=None):
         tensors = [tensor if hasattr(tensor, "_keras_history") else Input(tensor=tensor) for tensor in tensors]
     copies = {layer: _clone_layer(layer) for layer in model._layers if not isinstance(layer, InputLayer)}
     made = dict(zip(model.inputs, tensors, strict=True))
-    for node in model._calls:
+    for node in model.calls:
         inputs, arguments = map_symbols(made.__getitem__, [node.call_inputs, node.arguments])
         results = copies[node.layer](inputs if len(inputs) > 1 else inputs[0], **arguments)
         results = results if isinstance(results, list) else [results]

@@ -129,7 +129,8 @@ class Trainable(OnGenerators, Network):
         train_state = self._gather(key)
         if kind not in self._explored:
             carry, fixed = (train_state, ()) if kind == "train" else self._test_arguments(train_state)
-            self._runner.explore(kind, carry, fixed, *example())
+            with self._surroundings.finding():
+                self._runner.explore(kind, carry, fixed, *example())
             if self._grown():
                 train_state = self._gather(key)
             self._explored.add(kind)
@@ -202,7 +203,7 @@ class Trainable(OnGenerators, Network):
     def _dtypes(self):
         if "_dtype_set" not in self.__dict__:
             leaves = jax.tree.leaves(self.variables())
-            self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs, *self._surroundings.variables]}
+            self._dtype_set = {leaf.dtype for leaf in [*leaves, *self.inputs, *self._surroundings.names().values()]}
         return self._dtype_set
 
     def _claim_optimizer(self):
@@ -482,7 +483,8 @@ class Trainable(OnGenerators, Network):
         if self._predictor is None:
             self._make_predictor()
             runner, params, state = self._prediction(inputs)
-            runner.explore_predict(params, state, inputs, self._one_batch_key(), np.int32(0))
+            with self._surroundings.finding():
+                runner.explore_predict(params, state, inputs, self._one_batch_key(), np.int32(0))
             if self._grown():
                 self._make_predictor()
         runner, *flat = self._predictor

@@ -1,72 +1,216 @@
-"""Layers in Keras style become pure pairs: one adapter for `build` + `call` and for subclasses of built-in layers.
+"""How what users write becomes a pure pair.
 
-A class that defines `call` gets an `apply` that binds the arrays of `params` and `state` to the layer's variables, runs
-`call` in a `Scope`, and collects what it added; a class that defines `build` gets an `init` that builds a copy and
-draws its weights. Both leave nothing on the layer. Seen from the other side, `super().call(x)` and
-`super().build(shape)` reach the pure pair of the built-in class.
+* A class that defines `call` gets an `apply` that binds the arrays of `params` and `state` to the layer's variables,
+  runs `call` in a `Scope`, and collects what it added; one that defines `build` gets a `declare` that builds a copy.
+  Both leave nothing on the layer. Seen from the other side, `super().call(x)` and `super().build(shape)` reach the pure
+  pair of the built-in class.
+* A class that defines `init` gets a `declare` from it. Its `init` and `apply` are handed plain JAX keys.
+* Every `apply` goes through the layer's `run` unless it is called from there.
 """
 
 import contextlib
 import contextvars
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import random
+from jkeras import random, trees
 from jkeras.graph.scope import Scope, current_scope
 from jkeras.graph.tensor import Variable
 from jkeras.serialize.objects import has_arg
 
-__all__ = ["adopt", "bound_scope", "call_in_scope", "call_native", "name_scope", "native", "on_host", "scoped_name"]
-
+__all__ = [
+    "adopt",
+    "apply_from_call",
+    "bound_scope",
+    "call_in_scope",
+    "call_native",
+    "declared",
+    "drawn",
+    "drawn_again",
+    "name_scope",
+    "native",
+    "scoped_name",
+]
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
 
 
-def adopt(cls):
-    """Give `cls`, a new subclass of Layer, an `init` for its `build` and an `apply` for its `call`, where it defines
-    them."""
+def adopt(cls: type) -> None:
+    """Give `cls`, a new subclass of Layer, a `declare` and an `apply` for what it defines."""
     own = vars(cls)
-    if "build" in own and "init" not in own:
-        cls.init = init_from_build
-    if "call" in own and "apply" not in own:
-        cls.apply = apply_from_call
+    is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    if "init" in own and not is_ours:
+        cls.init = _with_plain_key(own["init"])
+    if "declare" not in own and not ("init" in own and is_ours):
+        if "init" in own:
+            cls.declare = declare_from_init
+        elif "build" in own:
+            cls.declare = declare_from_build
+    if "apply" in own:
+        cls.apply = _through_run(own["apply"] if is_ours else _with_plain_key(own["apply"]))
+    elif "call" in own:
+        cls.apply = _through_run(apply_from_call)
 
 
-def native(cls, name):
-    """The nearest `init` or `apply` of `cls` that is written as a pure function, not made here."""
+def native(cls: type, name: str):
+    """The nearest `declare` or `apply` of `cls` that is written as a pure function, not made here from others."""
     for base in cls.__mro__:
         method = vars(base).get(name)
-        if method is not None and method not in (init_from_build, apply_from_call):
+        method = getattr(method, "__wrapped__", method)
+        if method is not None and method not in (declare_from_build, apply_from_call):
             return method
     raise AttributeError(f"{cls.__name__} has no {name}.")
 
 
-def init_from_build(self, key, input_shape):
-    """Initial weights and state of a layer that creates them in `build`."""
+def is_adapted(layer: Any) -> bool:
+    """Whether the layer computes in a `call`."""
+    return getattr(type(layer).apply, "__wrapped__", None) is apply_from_call
+
+
+def runs_user_code(layer: Any) -> bool:
+    """Whether the layer, or one inside it, may read what it was not handed."""
+    ours = type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return not ours or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
+
+
+def _with_plain_key(method):
+    """`method` of a user's layer, handed a plain JAX key in place of a `jkeras.random.Key`."""
+
+    @functools.wraps(method)
+    def called(self, *args, **kwargs):
+        args = [arg.draw_key() if isinstance(arg, random.Key) else arg for arg in args]
+        if isinstance(kwargs.get("key"), random.Key):
+            kwargs["key"] = kwargs["key"].draw_key()
+        return method(self, *args, **kwargs)
+
+    return called
+
+
+def _through_run(compute):
+    """An `apply` that goes through `run`, which calls it again and is answered by `compute`."""
+
+    @functools.wraps(compute)
+    def apply(self, params, state, inputs, **options):
+        scope = current_scope()
+        if scope is not None and scope.layer is self:
+            return compute(self, params, state, inputs, **options)
+        call = self.run(params, state, inputs, **options)
+        if scope is not None:
+            scope.losses.extend(call.losses)
+        return call.outputs, call.state
+
+    apply.__wrapped__ = compute
+    return apply
+
+
+# ------------------------------------------------------------------------------------------------------- descriptions
+
+
+def declare_from_build(self, input_shape: Any):
+    """What a layer declares that creates its weights in `build`."""
     twin = self.twin()
     twin.built = False
-    twin._trainable_weights, twin._non_trainable_weights, twin._unsaved_state = [], [], []
+    twin.forget_weights()
     with name_scope(self.name):
         twin.build(input_shape)
-
-    def draw(tree, key):
-        drawn = {}
-        for name, part in tree.items():
-            inner = None if key is None else random.as_key(key).fold(name)
-            if isinstance(part, dict):
-                drawn[name] = draw(part, inner)
-            else:
-                drawn[name] = part if key is None else on_host(part.draw, inner, part.shape, part.dtype)
-        return drawn
-
-    params, state = twin.variables()
-    return draw(params, key), draw(state, key)
+    return twin.own_variables()
 
 
-def apply_from_call(self, params, state, inputs, *, key=None, training=False, mask=None, **arguments):
+def declare_from_init(self, input_shape: Any):
+    """What a layer declares that draws its weights in `init`."""
+    key = jax.random.key(0)
+    try:
+        specs = jax.eval_shape(lambda key: self.init(key, input_shape), key)
+    except Exception:  # numpy draws, which cannot be traced: whatever they raise, they can be made
+        specs = self.init(key, input_shape)
+    made: dict = {}
+
+    def everything(key):
+        words = np.asarray(jax.random.key_data(random.as_key(key).draw_key())).tobytes()
+        if words not in made:
+            made.clear()
+            made[words] = self.init(key, input_shape)
+        return made[words]
+
+    def described(path, spec):
+        which, *names = path
+        draw = lambda key: trees.get(everything(key)[which], tuple(names))  # noqa: E731
+        return Variable(spec.shape, spec.dtype, names[-1], draw=draw)
+
+    return tuple(_mapped(lambda path, spec: described(path, spec), tree, (which,)) for which, tree in enumerate(specs))
+
+
+def _mapped(function, tree, path=()):
+    """`tree` with `function(path, leaf)` in place of each leaf."""
+    return {
+        name: _mapped(function, part, (*path, name)) if isinstance(part, dict) else function((*path, name), part)
+        for name, part in tree.items()
+    }
+
+
+def declared(layer: Any, input_shape: Any):
+    """What a layer and its sublayers declare, as trees."""
+    own = layer.declare(input_shape)
+    shapes = layer.sublayer_shapes(input_shape)
+    for name, inner in layer.sublayers().items():
+        layer.place_parts(own, name, inner.variables() if inner.built else declared(inner, shapes[name]))
+    return own
+
+
+def drawn(tree: dict, key: Any) -> dict:
+    """Initial arrays for a tree of variables; what is an array already stays."""
+    return {
+        name: drawn(part, key)
+        if isinstance(part, dict)
+        else _on_host(part.draw, key, part.shape, part.dtype)
+        if isinstance(part, Variable)
+        else part
+        for name, part in tree.items()
+    }
+
+
+def drawn_again(layer: Any, key: Any):
+    """New initial arrays for a layer that is built, like its variables."""
+    return tuple(
+        _mapped(lambda path, one: _on_host(one.draw, key.fold(*path), one.shape, one.dtype), tree)
+        for tree in layer.variables()
+    )
+
+
+def _on_host(draw, key, shape, dtype):
+    """`draw(key)`, a numpy computation, also where the key is traced (then as a callback to the host)."""
+    base = random.as_key(key).base
+    if not isinstance(base, jax.core.Tracer):
+        return np.asarray(draw(key))
+    path = random.as_key(key).path
+
+    def from_data(data):
+        return np.asarray(draw(random.Key(jax.random.wrap_key_data(jnp.asarray(data)), path=path)))
+
+    spec = jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype))
+    return jax.pure_callback(from_data, spec, jax.random.key_data(base), vmap_method="sequential")
+
+
+# ------------------------------------------------------------------------------------------------ layers with a `call`
+
+
+def apply_from_call(
+    self,
+    params: dict,
+    state: dict,
+    inputs: Any,
+    *,
+    key: Any = None,
+    training: bool = False,
+    mask: Any = None,
+    **arguments: Any,
+):
     """Outputs and next state of a layer that computes in `call`."""
+    around = current_scope()
     layer = self.twin()
     if not self.built:
         layer.build(jax.tree.map(lambda array: tuple(array.shape), inputs))
@@ -77,12 +221,9 @@ def apply_from_call(self, params, state, inputs, *, key=None, training=False, ma
         if "training" not in arguments and has_arg(call, "training"):
             arguments["training"] = training
         outputs = call(inputs, **arguments)
-    return _arrays(outputs), bound.next_state
-
-
-def _arrays(nest):
-    """`nest` with variables replaced by their values: a `call` may return a weight as it is."""
-    return jax.tree.map(lambda leaf: leaf.value if isinstance(leaf, Variable) else leaf, nest)
+        outputs = jax.tree.map(lambda leaf: leaf.value if isinstance(leaf, Variable) else leaf, outputs)
+    around.losses.extend(bound.losses)
+    return outputs, bound.next_state
 
 
 class bound_scope(Scope):
@@ -91,84 +232,62 @@ class bound_scope(Scope):
     On leaving it, `next_state` holds the state with the updates that were asked for.
     """
 
-    def __init__(self, layer, params, state, *, key=None, training=False):
-        trees = layer.variables()
+    def __init__(self, layer: Any, params: dict, state: dict, *, key: Any = None, training: bool = False):
+        variables = layer.variables()
         bindings = {}
-        self.places = {}
-        for variables, arrays, kind in zip(trees, (params, state), ("params", "state"), strict=True):
-            for path, variable in _walk(variables):
-                bindings[variable] = _at(arrays, path)
-                self.places[variable] = (kind, path)
-        super().__init__(bindings, training=training, key=None if key is None else random.as_key(key))
+        for tree, arrays in zip(variables, (params, state), strict=True):
+            bindings |= {variable: trees.get(arrays, path) for path, variable in trees.leaves(tree)}
+        key = None if key is None else random.as_key(key)
+        super().__init__(bindings, layer=layer, training=training, key=key)
+        self.places = {variable: path for path, variable in trees.leaves(variables[1])}
         self.next_state = state
 
     def __exit__(self, exception_type, exception, traceback):
         super().__exit__(exception_type, exception, traceback)
         for variable, value in self.updates.items():
-            kind, path = self.places.get(variable, (None, ()))
-            if kind == "state":
-                value = jnp.asarray(_arrays(value), variable.dtype)
-                self.next_state = _with(self.next_state, path, value.reshape(variable.shape))
-
-
-def _walk(tree, path=()):
-    for name, part in tree.items():
-        if isinstance(part, dict):
-            yield from _walk(part, (*path, name))
-        else:
-            yield (*path, name), part
-
-
-def _at(tree, path):
-    for name in path:
-        tree = tree[name]
-    return tree
-
-
-def _with(tree, path, value):
-    """`tree` with `value` at `path`; nothing is changed in place."""
-    if not path:
-        return value
-    return {**tree, path[0]: _with(tree[path[0]], path[1:], value)}
+            if variable in self.places:
+                value = value.value if isinstance(value, Variable) else value
+                value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
+                self.next_state = trees.put(self.next_state, self.places[variable], value)
 
 
 # -------------------------------------------------------------------------------------- the other way: super().call(x)
 
 
-def _values(layer):
-    """The current (inside a scope: bound) values of the layer's variables, as params and state."""
-    return jax.tree.map(lambda variable: variable.value, layer.variables())
-
-
-def call_native(layer, inputs, *, mask=None, training=None, **arguments):
+def call_native(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """The built-in `apply` of `layer` on the values its variables stand for here; updates go to the scope."""
-    return _run(layer, native(type(layer), "apply"), inputs, mask, training, arguments)
+    compute = native(type(layer), "apply")
+
+    def run(*weights, **options):
+        return compute(layer, *weights, **options)
+
+    return _called(layer, run, inputs, mask, training, arguments)
 
 
-def call_in_scope(layer, inputs, *, mask=None, training=None, **arguments):
+def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """Call `layer` on arrays inside another layer's `call`."""
     if not layer.built:
         with name_scope(layer.name):
             layer.build(jax.tree.map(lambda array: tuple(array.shape), inputs))
             layer.built = True
-    return _run(layer, type(layer).apply, inputs, mask, training, arguments)
+    return _called(layer, layer.apply, inputs, mask, training, arguments)
 
 
-def _run(layer, apply, inputs, mask, training, arguments):
+def _called(layer, apply, inputs, mask, training, arguments):
     scope = current_scope()
     if scope is None:
         raise ValueError(
             f"Layer {layer.name}: `call` computes on arrays inside a model. Outside of one, use "
             "layer.apply(params, state, inputs)."
         )
-    params, state = _values(layer)
+    variables = layer.variables()
+    params, state = jax.tree.map(lambda variable: variable.value, variables)
     training = scope.training if training is None else training
     key = scope.key and scope.next_key()
-    outputs, next_state = apply(layer, params, state, inputs, key=key, training=training, mask=mask, **arguments)
-    for path, variable in _walk(layer.variables()[1]):
-        value = _at(next_state, path)
-        if value is not _at(state, path):
-            scope.update(variable, value)
+    outputs, after = apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+    for path, variable in trees.leaves(variables[1]):
+        if trees.get(after, path) is not trees.get(state, path):
+            scope.update(variable, trees.get(after, path))
     return outputs
 
 
@@ -187,23 +306,6 @@ def name_scope(name: str):
         _scope_name.reset(token)
 
 
-def scoped_name(layer, name: str) -> str:
+def scoped_name(layer: Any, name: str) -> str:
     """The full name of a new weight, as Keras writes it: 'dense_1/kernel:0'."""
     return f"{_scope_name.get() or layer.name + '/'}{name}:0"
-
-
-# --------------------------------------------------------------------------------------------------- initial weights
-
-
-def on_host(draw, key, shape, dtype):
-    """`draw(key)`, a numpy computation, also where the key is traced (then as a callback to the host)."""
-    base = random.as_key(key).base
-    if not isinstance(base, jax.core.Tracer):
-        return np.asarray(draw(key))
-    path = random.as_key(key).path
-
-    def from_data(data):
-        return np.asarray(draw(random.Key(jax.random.wrap_key_data(jnp.asarray(data)), path=path)))
-
-    spec = jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype))
-    return jax.pure_callback(from_data, spec, jax.random.key_data(base), vmap_method="sequential")

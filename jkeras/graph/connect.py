@@ -1,13 +1,16 @@
 """How layers are connected: the node of a layer's call on symbols, and what a layer tells of its calls."""
 
+import contextlib
 import dataclasses
+import functools
 import re
 
 import jax
 
 from jkeras import random
-from jkeras.graph.adapter import apply_from_call
+from jkeras.graph.adapter import is_adapted, runs_user_code
 from jkeras.graph.infer import infer
+from jkeras.graph.scope import Finder
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 
 __all__ = ["LayerNode", "NodeAccess", "mask_key"]
@@ -108,20 +111,26 @@ class LayerNode(Node):
         """The specs of outputs and masks, by an abstract run of the layer."""
         flat, treedef = jax.tree.flatten(self.layer.variables())
 
-        def run(*arrays):
+        def run(*arrays, training=False):
             values = dict(zip(self.inputs, arrays, strict=False))
             params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
             # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
             masks = [None if mask is None else values[mask] for mask in self.input_masks]
-            call = self._run(values.__getitem__, params, state, masks, key=random.as_key(0), training=False)
+            call = self._run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
             return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
 
         try:
-            return infer(run, [*self.inputs, *flat])
+            with Finder() as finder:
+                inferred = infer(run, [*self.inputs, *flat])
+                if runs_user_code(self.layer):  # which may read other variables while training; a failure shows there
+                    with contextlib.suppress(Exception):
+                        infer(functools.partial(run, training=True), [*self.inputs, *flat])
+            self.reads = list(finder.found)
+            return inferred
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
-            if isinstance(error, (TypeError, ValueError)) and type(self.layer).apply is not apply_from_call:
+            if isinstance(error, (TypeError, ValueError)) and not is_adapted(self.layer):
                 # The layer is named once, also where the message does that.
                 name = re.escape(self.layer.name)
                 named = rf"^Layer {name}( \(\w+\))?:? | with layer {name}(?=:)"

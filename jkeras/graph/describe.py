@@ -59,7 +59,7 @@ def layer_from_config(config, custom_objects=None):
 
 def _kept_places(network) -> dict:
     """node -> its number among the calls of its layer that belong to `network`."""
-    relevant = {node for nodes in network._nodes_by_depth.values() for node in nodes}
+    relevant = set(network.nodes)
     places = {}
     for layer in network.layers:
         first = 1 if isinstance(layer, Network) else 0  # call 0 of a network is its own inputs and outputs

@@ -7,13 +7,16 @@ symbols of derivatives. Models, `K.function` and added losses are all made of th
 import collections
 import contextlib
 import contextvars
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import config, random
-from jkeras.graph.tensor import Node, SymbolicTensor, Variable, map_symbols, symbols_in, unique_name
+from jkeras import config, random, trees
+from jkeras.graph.scope import Scope
+from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 
 __all__ = [
     "Execution",
@@ -27,7 +30,7 @@ __all__ = [
 ]
 
 
-def nodes_between(inputs, outputs) -> list:
+def nodes_between(inputs: Any, outputs: Any) -> list:
     """The nodes needed to compute `outputs` from `inputs`, each after those it depends on.
 
     Raises:
@@ -61,7 +64,7 @@ def nodes_between(inputs, outputs) -> list:
     return order
 
 
-def layers_of(nodes) -> list:
+def layers_of(nodes: Iterable) -> list:
     """The layers called by `nodes`, each once, in order."""
     found = []
     for node in nodes:
@@ -69,7 +72,7 @@ def layers_of(nodes) -> list:
     return list(dict.fromkeys(found))
 
 
-def variables_of(nodes, symbols=()) -> list:
+def variables_of(nodes: Iterable, symbols: Iterable = ()) -> list:
     """The variables that `nodes` and `symbols` read themselves (not as weights of a layer that is called)."""
     found = [symbol for symbol in symbols if isinstance(symbol, Variable)]
     for node in nodes:
@@ -79,12 +82,11 @@ def variables_of(nodes, symbols=()) -> list:
     return list(dict.fromkeys(found))
 
 
-class Execution:
-    """One run of nodes on values.
+class Execution(Scope):
+    """One run of nodes on values, and the scope around it.
 
     Arguments:
-        values: symbol -> value, of the inputs; holds all values afterwards.
-        weights: layer -> (params, state).
+        values: symbol -> value, of the inputs and of variables; holds all values afterwards.
         key: the run's key or None; training: a Python bool.
         positions: layer -> its position in the model, which is its part in the key's path.
 
@@ -93,49 +95,68 @@ class Execution:
         losses: the scalars that the layers' calls added.
     """
 
-    def __init__(self, values, weights, *, key=None, training=False, positions=None):
-        self.values = dict(values)
-        self.weights = weights
-        self.key = None if key is None else random.as_key(key)
-        self.training = training
+    def __init__(self, values: Any, *, key: Any = None, training: bool = False, positions: dict | None = None):
+        super().__init__(dict(values), training=training, key=None if key is None else random.as_key(key))
+        self.values = self.bindings
         self.positions = positions
         self.state: dict = {}
-        self.losses: list = []
         self._calls: collections.Counter = collections.Counter()
 
-    def value(self, symbol):
-        """The value of `symbol`: given, computed, or of a variable its current one."""
+    def value(self, symbol: Any):
+        """The value of `symbol`: given, computed, or bound to it by who runs this."""
         if symbol in self.values:
             return self.values[symbol]
-        if isinstance(symbol, Variable):
-            return symbol.value
         if getattr(symbol, "is_learning_phase", False):
             return self.training
-        raise KeyError(symbol.name)
+        found = self.lookup(symbol)
+        if found is None:
+            raise KeyError(symbol.name)
+        return found
 
-    def enter(self, layer):
+    def derived(self, symbol: Any):
+        """The value that a symbol of the graph has in this run, computed on the spot."""
+        if symbol.node is None:
+            return None
+        try:
+            nodes = nodes_between(list(filter(is_symbol, self.values)), [symbol])
+        except ValueError:  # it depends on other inputs
+            return None
+        # In a run of its own: what is computed inside a loop or a map must not stay.
+        with self.fresh(self.values) as inner:
+            inner._calls.update(self._calls)
+            return inner.compute(nodes).values[symbol]
+
+    def fresh(self, values: Any) -> "Execution":
+        """Another run, on `values`, with the same key, phase and positions."""
+        return Execution(values, key=self.key, training=self.training, positions=self.positions)
+
+    def enter(self, layer: Any):
         """The key, params and state for the next call of `layer`."""
-        params, state = self.weights[layer]
+        params, state = jax.tree.map(self.value, layer.variables())
         call = self._calls[layer]
         self._calls[layer] += 1
         key = self.key
         if key is not None:
             place = layer.name if self.positions is None else self.positions.get(layer, layer.name)
             key = key.fold(place, call)
-        return key, params, self.state.get(layer, state)
+        return key, params, state
 
-    def leave(self, layer, state, losses):
+    def leave(self, layer: Any, state: dict, losses: Any):
         """Take what a call of `layer` left: its next state and its losses."""
         self.state[layer] = state
+        for path, variable in trees.leaves(layer.variables()[1]):
+            value = trees.get(state, path)
+            if value is not None:
+                self.values[variable] = value
         self.losses.extend(losses)
 
-    def run(self, nodes):
+    def compute(self, nodes: Iterable):
         """Evaluate `nodes` in order; returns self."""
         for node in nodes:
             self.step(node)
         return self
 
-    def step(self, node):
+    def step(self, node: Any):
         """Evaluate `node` unless its outputs are known."""
         if not all(symbol in self.values for symbol in node.outputs):
             observer = _observer.get()
@@ -149,7 +170,7 @@ _observer: contextvars.ContextVar = contextvars.ContextVar("observer", default=N
 
 
 @contextlib.contextmanager
-def observed(observer):
+def observed(observer: Callable):
     """Inside, `observer(node, execution)` is called wherever a node is to be evaluated; it calls `node.evaluate`."""
     token = _observer.set(observer)
     try:
@@ -161,53 +182,33 @@ def observed(observer):
 class GradientNode(Node):
     """The derivatives of a symbol with respect to others (inputs, intermediate symbols, variables)."""
 
-    def __init__(self, of, wrt):
+    def __init__(self, of: Any, wrt: Iterable):
         self.of, self.wrt = of, list(wrt)
         self.path = nodes_between(self.wrt + _placeholders(of), [of])
         reached = {symbol for node in self.path for symbol in node.inputs} | {of}
         reached |= {v for layer in layers_of(self.path) for v in jax.tree.leaves(layer.variables())}
+        reached |= {variable for node in self.path for variable in node.reads}
         for symbol in self.wrt:
             if symbol not in reached:
                 raise ValueError(f"gradients: {of!r} does not depend on {symbol!r}.")
+        self.reads = [variable for node in self.path for variable in node.reads]
         produced = {symbol for node in self.path for symbol in node.outputs}
         needed = [symbol for node in self.path for symbol in node.inputs if symbol not in produced]
         self.inputs = list(dict.fromkeys([s for s in self.wrt if not isinstance(s, Variable)] + needed))
         self.outputs = [SymbolicTensor(s.shape, s.dtype, unique_name("gradient"), self) for s in self.wrt]
         self.result = self.outputs
 
-    def evaluate(self, execution):
+    def evaluate(self, execution: Any):
         """Differentiate a fresh run of the path from `wrt` to `of`."""
 
         def total(wrt_values):
-            given = dict(zip(self.wrt, wrt_values, strict=True))
-            values = {symbol: execution.value(symbol) for symbol in self.inputs} | given
-            weights = {layer: _with_values(layer, execution.weights[layer], given) for layer in layers_of(self.path)}
-            inner = Execution(
-                values, weights, key=execution.key, training=execution.training, positions=execution.positions
-            )
-            return jnp.sum(inner.run(self.path).value(self.of))
+            values = {symbol: execution.value(symbol) for symbol in self.inputs}
+            with execution.fresh(values | dict(zip(self.wrt, wrt_values, strict=True))) as inner:
+                return jnp.sum(inner.compute(self.path).value(self.of))
 
-        derivatives = jax.grad(total)([jnp.asarray(execution_value(execution, symbol)) for symbol in self.wrt])
+        derivatives = jax.grad(total)([jnp.asarray(execution.value(symbol)) for symbol in self.wrt])
         for symbol, value in zip(self.outputs, derivatives, strict=True):
             execution.values[symbol] = value
-
-
-def execution_value(execution, symbol):
-    """The value of `symbol`, also where it is a weight of one of the layers that run."""
-    if isinstance(symbol, Variable) and symbol not in execution.values:
-        for layer, weights in execution.weights.items():
-            variables = jax.tree.leaves(layer.variables())
-            for variable, value in zip(variables, jax.tree.leaves(weights), strict=True):
-                if variable is symbol:
-                    return value
-    return execution.value(symbol)
-
-
-def _with_values(layer, weights, given):
-    """The layer's (params, state) with the variables in `given` replaced."""
-    variables, treedef = jax.tree.flatten(layer.variables())
-    values = jax.tree.leaves(weights)
-    return jax.tree.unflatten(treedef, [given.get(v, value) for v, value in zip(variables, values, strict=True)])
 
 
 def _placeholders(symbol) -> list:
@@ -225,7 +226,7 @@ def _placeholders(symbol) -> list:
     return found
 
 
-def gradients(of, wrt) -> list:
+def gradients(of: Any, wrt: Iterable) -> list:
     """The symbols of the derivatives of the sum of `of` with respect to each symbol of `wrt`.
 
     Raises:
@@ -237,7 +238,7 @@ def gradients(of, wrt) -> list:
     return [found[symbol] if symbol in found else GradientNode(of, [symbol]).outputs[0] for symbol in wrt]
 
 
-def gradients_or_none(of, wrt) -> list:
+def gradients_or_none(of: Any, wrt: Iterable) -> list:
     """`gradients`, with None for each symbol that `of` does not depend on."""
     found = []
     for symbol in wrt:
@@ -269,23 +270,24 @@ class Function:
         ValueError: if something depends on a hole that is not among the inputs.
     """
 
-    def __init__(self, inputs, outputs, updates=()):
+    def __init__(self, inputs: Any, outputs: Any, updates: Iterable = ()):
         self.inputs, self.outputs, self.updates = list(inputs), list(outputs), [tuple(pair) for pair in updates]
         self._given = [symbol for symbol in self.inputs if not _is_learning_phase(symbol)]
         self._targets = [self.outputs, [new for _, new in self.updates]]
         symbols = symbols_in(self._targets)
         self._nodes = nodes_between(self._given, symbols)
         self._layers = layers_of(self._nodes)
-        self._read = variables_of(self._nodes, symbols)
-        self._weights = [layer.variables() for layer in self._layers]
-        self._dtypes = {leaf.dtype for leaf in [*jax.tree.leaves(self._weights), *self._read, *symbols, *self._given]}
+        weights = jax.tree.leaves([layer.variables() for layer in self._layers])
+        read = [variable for node in self._nodes for variable in node.reads]
+        self._read = list(dict.fromkeys([*variables_of(self._nodes, symbols), *weights, *read]))
+        self._dtypes = {symbol.dtype for symbol in [*self._read, *symbols, *self._given]}
         on_host = any(getattr(node, "on_host", False) for node in self._nodes)
         self._compiled = self._compute if on_host else jax.jit(self._compute, static_argnames="training")
 
-    def _compute(self, values, weights, read, key, *, training):
+    def _compute(self, values, read, key, *, training):
         given = dict(zip(self._given, values, strict=True)) | dict(zip(self._read, read, strict=True))
-        execution = Execution(given, dict(zip(self._layers, weights, strict=True)), key=key, training=training)
-        return map_symbols(execution.run(self._nodes).value, self._targets)
+        with Execution(given, key=key, training=training) as execution:
+            return map_symbols(execution.compute(self._nodes).value, self._targets)
 
     def __call__(self, values) -> list:
         """The values of the outputs, numpy arrays, for a list of the values of the inputs."""
@@ -299,9 +301,8 @@ class Function:
             else:
                 arrays.append(_checked(symbol, value))
         with config.precision(self._dtypes):
-            weights, read = jax.tree.map(lambda variable: variable.device_value(), (self._weights, self._read))
-            key = random.next_run_key()
-            outputs, new = self._compiled(arrays, weights, read, key, training=training)
+            read = [variable.device_value() for variable in self._read]
+            outputs, new = self._compiled(arrays, read, random.next_run_key(), training=training)
             for (variable, _), value in zip(self.updates, new, strict=True):
                 variable.value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
             return jax.tree.map(np.asarray, outputs)

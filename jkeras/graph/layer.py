@@ -3,11 +3,14 @@
     init(key, input_shape)                                        -> params, state     two dicts, name -> array
     apply(params, state, inputs, *, key, training, mask)          -> outputs, state
 
-`init` and `apply` read the hyperparameters of `self` and assign nothing. Every built-in layer is written this way; a
-layer that is made of others names them in `sublayers` and their shapes in `sublayer_shapes`, and its dicts hold theirs.
+Both read the hyperparameters of `self` and assign nothing. A built-in layer does not write `init` but declares its
+weights, `declare(input_shape)`, from which they are drawn, built and named; a researcher's layer may write `init`. A
+layer that is made of others names them in `sublayers` and their shapes in `sublayer_shapes`, and its dicts hold theirs;
+it calls them by `run`, which gives outputs, state, mask and losses by value. `apply` of a layer that is called from
+elsewhere goes through `run`, too, and hands its losses to whoever called.
+
 Everything else about a layer is done here once: names, config from the signature, weights found by
 `<weight>_initializer/_regularizer/_constraint`, the call on symbols, masks, activity losses, `get_weights`.
-
 Layers in Keras style (`build`, `call`) get their pure pair from `graph.adapter`.
 """
 
@@ -16,19 +19,24 @@ import dataclasses
 import inspect
 import numbers
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
-from jkeras import batch, config, initializers, random, regularizers
+from jkeras import batch, config, random, trees
 from jkeras.graph import adapter
 from jkeras.graph.connect import LayerNode, NodeAccess
 from jkeras.graph.infer import infer
-from jkeras.graph.scope import Scope, current_scope
-from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, symbols_in, unique_number
+from jkeras.graph.scope import Finder, Scope, current_scope
+from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
+from jkeras.graph.weights import HoldsWeights, free_name
 
-__all__ = ["Call", "InputSpec", "Layer"]
+__all__ = ["OUTSIDE", "Call", "InputSpec", "Layer", "free_name"]
+
+#: The name, in the state of a model, of the variables from outside that its layers read. No layer can have it.
+OUTSIDE = "(outside)"
 
 
 @dataclasses.dataclass
@@ -51,7 +59,7 @@ class InputSpec:
         if self.shape is not None:
             self.ndim = len(self.shape)
 
-    def mismatch(self, shape) -> str | None:
+    def mismatch(self, shape: Any) -> str | None:
         """What about `shape` does not fit, in words; None if it fits."""
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
@@ -71,14 +79,12 @@ class InputSpec:
 
 @dataclasses.dataclass
 class Call:
-    """What one call of a layer gives: outputs, next state, the outputs' mask(s), and what it adds to the loss; of a
-    network also the execution of its graph."""
+    """What one call of a layer gives: outputs, next state, the outputs' mask(s), and what it adds to the loss."""
 
     outputs: Any
     state: dict
     mask: Any
     losses: list
-    execution: Any = None
 
 
 _BASE_ARGUMENTS = {
@@ -100,7 +106,7 @@ def snake_case(name: str) -> str:
     return "private" + name if name[0] == "_" else name
 
 
-def as_shape(value, argument: str, who: str) -> tuple:
+def as_shape(value: Any, argument: str, who: str) -> tuple:
     """`value` as a shape, a tuple of sizes and Nones; the message calls it `argument` of `who`.
 
     Raises:
@@ -114,16 +120,7 @@ def as_shape(value, argument: str, who: str) -> tuple:
     return tuple(size if size is None else int(size) for size in value)
 
 
-def free_name(name: str, taken) -> str:
-    """`name`, or if it is among `taken`, with the first number that makes it another: 'kernel_1'."""
-    number, free = 0, name
-    while free in taken:
-        number += 1
-        free = f"{name}_{number}"
-    return free
-
-
-def config_value(value):
+def config_value(value: Any):
     """`value` as config files hold it: objects as {'class_name', 'config'}, functions by name, arrays as lists."""
     if hasattr(value, "get_config"):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -138,7 +135,7 @@ def config_value(value):
     return value.__name__ if callable(value) else value
 
 
-class Layer(NodeAccess):
+class Layer(NodeAccess, HoldsWeights):
     """The base of all layers.
 
     Arguments:
@@ -159,15 +156,14 @@ class Layer(NodeAccess):
     stateful = False
     input_spec = None
     activity_regularizer = None
-
-    #: State that is not among the weights (not in `get_weights`, not in weight files): the names of its entries.
-    unsaved_state: tuple = ()
+    #: Whether it calls functions of the user, which may read what they are not handed.
+    calls_user_code = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         adapter.adopt(cls)
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         for argument in kwargs:
             if argument not in _BASE_ARGUMENTS:
                 raise TypeError(
@@ -181,9 +177,9 @@ class Layer(NodeAccess):
         self.name = name
         self.trainable = kwargs.get("trainable", True)
         self.built = False
-        self._trainable_weights: list[Variable] = []
-        self._non_trainable_weights: list[Variable] = []
-        self._unsaved_state: list[Variable] = []
+        self._trainable_weights: list = []
+        self._non_trainable_weights: list = []
+        self._unsaved_state: list = []
         self._initial_weights = kwargs.get("weights")
         self._added_losses: list = []
         self._inbound_nodes: list = []
@@ -207,25 +203,38 @@ class Layer(NodeAccess):
 
     # ------------------------------------------------------------------------------------------------ the pure pair
 
-    def init(self, key, input_shape):
+    def init(self, key: Any, input_shape: Any) -> tuple[dict, dict]:
         """Initial weights and state for inputs of `input_shape` (a tuple with the batch axis, or a list of them).
 
         Arguments:
-            key: a JAX key. With None, `Variable`s that describe the arrays are returned in their place.
+            key: a JAX key.
 
         Returns:
             params, state: two dicts of arrays by name; those of sublayers as dicts inside them.
         """
-        params, state = {}, {}
+        key = random.as_key(key)
+        own = self.declare(input_shape)
+        params, state = (adapter.drawn(tree, key) for tree in own)
         shapes = self.sublayer_shapes(input_shape)
         for name, layer in self.sublayers().items():
-            inner_key = None if key is None else random.as_key(key).fold(name)
-            for tree, part in zip((params, state), layer.init(inner_key, shapes[name]), strict=True):
-                if part:
-                    tree[name] = part
+            inner = layer.init(key.fold(name), shapes[name]) if name in shapes else adapter.drawn_again(layer, key)
+            self.place_parts((params, state), name, inner)
         return params, state
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @staticmethod
+    def place_parts(own: tuple, name: str, parts: tuple) -> None:
+        """Put the params and state of the sublayer `name`, unless empty, into those of the layer around it. Variables
+        from outside belong to the outermost layer."""
+        for tree, part in zip(own, parts, strict=True):
+            part = {key: value for key, value in part.items() if key != OUTSIDE}
+            if part:
+                tree[name] = part
+            elif name in tree:
+                del tree[name]
+
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
+    ):
         """Outputs and next state for `inputs` (an array, or a list of arrays).
 
         Arguments:
@@ -236,15 +245,11 @@ class Layer(NodeAccess):
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither `apply` nor `call`.")
 
-    def sublayers(self) -> dict:
-        """The layers this one is made of, by the name under which its params and state hold theirs."""
-        return {}
-
-    def sublayer_shapes(self, input_shape) -> dict:
+    def sublayer_shapes(self, input_shape: Any) -> dict:
         """The input shape of each of `sublayers` when this layer's input has `input_shape`."""
         return {}
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """The mask(s) of the outputs: that of the inputs for layers which support masking."""
         if not self.supports_masking:
             if any(part is not None for part in jax.tree.leaves(mask)):
@@ -252,30 +257,7 @@ class Layer(NodeAccess):
             return None
         return mask
 
-    def weight(self, key, name, shape, initializer=None, *, prefix=None, dtype=None):
-        """An initial weight, drawn by `<prefix>_initializer` of this layer (`prefix` is `name` unless given).
-
-        Without a key it is the `Variable` that describes the weight.
-        """
-        prefix = prefix or name
-        initializer = initializers.get(initializer or getattr(self, prefix + "_initializer"))
-        dtype = dtype or config.floatx()
-
-        def draw(key):
-            return initializers.draw(initializer, random.as_key(key).fold(name), tuple(shape), dtype)
-
-        if key is not None:
-            return adapter.on_host(draw, key, tuple(shape), dtype)
-        return Variable(
-            shape,
-            dtype,
-            name,
-            draw=draw,
-            regularizer=getattr(self, prefix + "_regularizer", None),
-            constraint=getattr(self, prefix + "_constraint", None),
-        )
-
-    def draw_key(self, key):
+    def draw_key(self, key: Any):
         """`key`, for a layer that draws random numbers while training.
 
         Raises:
@@ -290,106 +272,60 @@ class Layer(NodeAccess):
 
     # ------------------------------------------------------------------------------------- one call, with all around
 
-    def run(self, params, state, inputs, *, key=None, training=False, mask=None, **arguments) -> Call:
+    def run(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
+        **arguments: Any,
+    ) -> Call:  # fmt: skip
         """`apply` and what belongs to it: the outputs' mask, activity losses and losses added in user code."""
-        with Scope(training=training, key=key) as scope:
-            outputs, state = self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
-            mask = self.compute_mask(inputs, mask)
-            losses = list(scope.losses)
-            scope.losses.clear()
-            if self.activity_regularizer is not None:
-                # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
-                losses += [self.activity_regularizer(output) * batch.shards() for output in jax.tree.leaves(outputs)]
-        return Call(outputs, state, mask, losses)
+        key = None if key is None else random.as_key(key)
+        with Scope(layer=self, training=training, key=key) as scope:
+            outputs, after = self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+            out_mask = self.compute_mask(inputs, mask)
+        losses = scope.losses
+        if losses and batch.shards() > 1:  # of which nobody knows whether they are sums over the batch, or means
+            losses = self._losses_of_whole(params, state, inputs, key, training, mask, arguments)
+        if self.activity_regularizer is not None:
+            # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
+            penalties = [self.activity_regularizer(output) * batch.shards() for output in jax.tree.leaves(outputs)]
+            losses = [*losses, *penalties]
+        return Call(outputs, after, out_mask, losses)
 
-    def regularization(self, params) -> list:
-        """The penalties of the weights' regularizers: a list of scalars."""
-        own = [v for v in self._trainable_weights + self._non_trainable_weights if v.regularizer is not None]
-        penalties = [v.regularizer(params[name]) for name, v in self._named(own) if name in params]
-        for name, layer in self.sublayers().items():
-            penalties += layer.regularization(params.get(name, {}))
-        return penalties
-
-    def constrain(self, params):
-        """`params` with the constraints of the weights applied."""
-        constrained = dict(params)
-        for name, variable in self._named(self._trainable_weights):
-            if variable.constraint is not None and name in params:
-                constrained[name] = variable.constraint(params[name])
-        for name, layer in self.sublayers().items():
-            if name in params:
-                constrained[name] = layer.constrain(params[name])
-        return constrained
+    def _losses_of_whole(self, params, state, inputs, key, training, mask, arguments) -> list:
+        """What the call adds to the loss, computed from the whole batch on every device."""
+        inputs, mask, arguments = batch.whole((inputs, mask, arguments))
+        with batch.unsplit(), Scope(layer=self, training=training, key=key) as scope:
+            self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        return scope.losses
 
     # ------------------------------------------------------------------------------------------------------- build
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the weights for inputs of `input_shape`. Called once, when the layer is first called on symbols."""
-        own, own_state = adapter.native(type(self), "init")(self, None, input_shape)
+        own = adapter.native(type(self), "declare")(self, input_shape)
         shapes = self.sublayer_shapes(input_shape)
         for name, layer in self.sublayers().items():
-            own.pop(name, None)
-            own_state.pop(name, None)
+            for tree in own:
+                tree.pop(name, None)
             if not layer.built:
                 layer.build(shapes[name])
-        for name, variable in own.items():
-            self._adopt(name, variable)
-        for name, value in own_state.items():
-            self._adopt(name, value, trainable=False)
+        key = random.next_key()
+        for tree, trainable in zip(own, (True, False), strict=True):
+            for place, variable in trees.leaves(tree):
+                self.adopt_weight(place, variable, trainable).key = key
         self.built = True
 
-    def _adopt(self, name, variable, trainable=True):
-        if not isinstance(variable, Variable):  # a state with a fixed start, given as an array
-            start = variable
-            variable = Variable(start.shape, start.dtype, name, draw=lambda key: start)
-        variable.trainable = trainable
-        self._give_names(variable, name)
-        variable._key = random.next_key()
-        if name in self.unsaved_state:
-            self._unsaved_state.append(variable)
-        else:
-            (self._trainable_weights if trainable else self._non_trainable_weights).append(variable)
-
-    def add_weight(
-        self,
-        name=None,
-        shape=None,
-        dtype=None,
-        initializer=None,
-        regularizer=None,
-        trainable=True,
-        constraint=None,
-    ) -> Variable:
-        """A new weight, for use in `build`; `initializer` is Glorot's uniform unless given."""
-        shape = () if shape is None else tuple(int(size) for size in shape)
-        dtype = dtype or config.floatx()
-        initializer = initializers.get(initializer or "glorot_uniform")
-        name = name or "variable"
-
-        def draw(key):
-            return initializers.draw(initializer, random.as_key(key).fold(name), shape, dtype)
-
-        variable = Variable(
-            shape,
-            dtype,
-            name,
-            draw=draw,
-            trainable=trainable,
-            regularizer=regularizers.get(regularizer),
-            constraint=constraint,
-            key=random.next_key(),
-        )
-        self._give_names(variable, name)
-        (self._trainable_weights if trainable else self._non_trainable_weights).append(variable)
-        return variable
-
-    def add_loss(self, losses, inputs=None):
+    def add_loss(self, losses: Any, inputs: Any = None):
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
         (scope.losses if scope is not None else self._added_losses).extend(losses)
 
-    def add_update(self, updates, inputs=None):
+    @property
+    def added_losses(self) -> list:
+        """The symbols that were added to the loss outside of calls."""
+        return self._added_losses
+
+    def add_update(self, updates: Iterable, inputs: Any = None):
         """Inside `call`: pairs (variable, next value) that a training step carries out."""
         scope = current_scope()
         if scope is None:
@@ -399,7 +335,7 @@ class Layer(NodeAccess):
         for variable, value in updates or ():
             scope.update(variable, value)
 
-    def call(self, inputs, mask=None, training=None, **arguments):
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any):
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""
         return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
 
@@ -432,7 +368,7 @@ class Layer(NodeAccess):
             self._initial_weights = None
         return LayerNode(self, symbols, arguments).result
 
-    def assert_input_compatibility(self, shapes):
+    def assert_input_compatibility(self, shapes: list):
         """Check shapes against `input_spec`.
 
         Raises:
@@ -454,135 +390,23 @@ class Layer(NodeAccess):
                     f"Input {index} is incompatible with layer {self.name}: {problem}. Input shape: {tuple(shape)}."
                 )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any):
         """The shape of the output(s) for inputs of `input_shape` (a tuple, or a list of tuples), inferred from
         `apply`."""
         several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
         shapes = [tuple(shape) for shape in input_shape] if several else [tuple(input_shape)]
         dtype = getattr(self, "dtype", None) or config.floatx()
         inputs = [SymbolicTensor(shape, dtype, "shape") for shape in shapes]
-        params, state = self.variables() if self.built else self.init(None, input_shape)
-        flat, treedef = jax.tree.flatten((params, state))
+        flat, treedef = jax.tree.flatten(self.variables() if self.built else adapter.declared(self, input_shape))
 
         def outputs(*arrays):
             params, state = jax.tree.unflatten(treedef, arrays[len(inputs) :])
             values = list(arrays[: len(inputs)])
             return self.run(params, state, values if several else values[0], key=random.as_key(0)).outputs
 
-        specs = infer(outputs, [*inputs, *flat])
+        with Finder():
+            specs = infer(outputs, [*inputs, *flat])
         return jax.tree.map(lambda spec: spec.shape, specs)
-
-    # ----------------------------------------------------------------------------------------------------- weights
-
-    def _give_names(self, variable, name):
-        """Name a new weight: within the layer, a name used before gets a number, and in full as Keras writes it."""
-        own = [*self._trainable_weights, *self._non_trainable_weights, *self._unsaved_state]
-        variable.own_name = free_name(name, [name for name, _ in self._named(own)])
-        variable.name = adapter.scoped_name(self, variable.own_name)
-
-    @staticmethod
-    def _named(variables):
-        """(name within the layer, variable) for each of `variables`."""
-        named: list = []
-        for variable in variables:
-            # A variable that the user put among the weights has no such name, or one that is good for another layer.
-            name = getattr(variable, "own_name", None) or variable.name.rpartition("/")[2].partition(":")[0]
-            named.append((free_name(name, [taken for taken, _ in named]), variable))
-        return named
-
-    def variables(self):
-        """The layer's `Variable`s in the shape of its params and state."""
-        params = dict(self._named(self._trainable_weights))
-        state = dict(self._named(self._non_trainable_weights + self._unsaved_state))
-        for name, layer in self.sublayers().items():
-            for tree, part in zip((params, state), layer.variables(), strict=True):
-                if part:
-                    tree[name] = part
-        return params, state
-
-    @property
-    def trainable_weights(self) -> list:
-        """The weights that training changes: none if the layer is not `trainable`."""
-        return self._all_trainable() if self.trainable else []
-
-    @trainable_weights.setter
-    def trainable_weights(self, weights):
-        self._trainable_weights = list(weights)
-
-    def _all_trainable(self) -> list:
-        return self._trainable_weights + [w for layer in self.sublayers().values() for w in layer.trainable_weights]
-
-    @property
-    def non_trainable_weights(self) -> list:
-        """The weights that training leaves to the layer itself (moving averages), or alone."""
-        weights = self._non_trainable_weights + [
-            weight for layer in self.sublayers().values() for weight in layer.non_trainable_weights
-        ]
-        return weights if self.trainable else self._all_trainable() + weights
-
-    @non_trainable_weights.setter
-    def non_trainable_weights(self, weights):
-        self._non_trainable_weights = list(weights)
-
-    @property
-    def weights(self) -> list:
-        """All weights, the trainable ones first."""
-        return self.trainable_weights + self.non_trainable_weights
-
-    def saved_weights(self) -> list:
-        """The weights in the order of `get_weights`."""
-        return self.weights
-
-    def get_weights(self) -> list:
-        """The current values of the weights, as numpy arrays."""
-        return [weight.numpy() for weight in self.saved_weights()]
-
-    def set_weights(self, weights):
-        """Replace the values of the weights by `weights`, arrays in the order of `get_weights`.
-
-        Raises:
-            ValueError: if their number or a shape is wrong; then nothing is changed.
-        """
-        variables = self.saved_weights()
-        arrays = [np.asarray(weight) for weight in weights]
-        if len(variables) != len(arrays):
-            raise ValueError(
-                f'You called `set_weights(weights)` on layer "{self.name}" with a weight list of length {len(arrays)}, '
-                f"but the layer was expecting {len(variables)} weights."
-            )
-        for variable, array in zip(variables, arrays, strict=True):
-            if variable.shape != array.shape:
-                raise ValueError(
-                    f"Layer weight shape {variable.shape} not compatible with provided weight shape {array.shape} "
-                    f"(weight {variable.name} of layer {self.name})."
-                )
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.value = np.array(array, dtype=variable.dtype)
-
-    def count_params(self) -> int:
-        """The number of numbers in the weights.
-
-        Raises:
-            RuntimeError: if the layer has no weights yet because it was never called.
-        """
-        if not self.built:
-            raise RuntimeError(
-                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
-                f"You can build it manually via: `{self.name}.build(batch_input_shape)`."
-            )
-        return sum(int(np.prod(weight.shape)) for weight in dict.fromkeys(self.saved_weights()))
-
-    def __getattr__(self, name):
-        found = getattr(type(self), name, None)
-        if isinstance(found, property):  # which raised an AttributeError: it has more to say than this method
-            return found.__get__(self)
-        if not name.startswith("_"):
-            values = self.__dict__
-            for group in ("_trainable_weights", "_non_trainable_weights", "_unsaved_state"):
-                for own_name, variable in self._named(values.get(group, ())):
-                    if own_name == name:
-                        return variable
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ------------------------------------------------------------------------------------------------------ config
 
@@ -606,7 +430,7 @@ class Layer(NodeAccess):
         return base | {name: config_value(getattr(self, name)) for name in self._config_names()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict):
         """A new layer from a config as `get_config` gives."""
         return cls(**config)
 

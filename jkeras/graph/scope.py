@@ -1,14 +1,15 @@
-"""What surrounds a call while user code is traced: the values of its weights, the training flag, the key, and what it
-adds.
+"""What surrounds a call while it is traced: the values of variables, the training flag, the key, and what it adds.
 
 Built-in layers are pure pairs and need none of this. A layer in Keras style reads `self.kernel`, asks for the learning
 phase, draws numbers, adds losses and updates, all without being handed anything: a `Scope` is where it finds them and
-where what it adds is collected, for exactly as long as the call lasts.
+where what it adds is collected, for exactly as long as the call lasts. A variable that nothing stands for is an error,
+or, in a `Finder`, noted.
 """
 
 import contextvars
+from typing import Any
 
-__all__ = ["Scope", "current_scope"]
+__all__ = ["Finder", "Scope", "UnboundVariableError", "current_scope"]
 
 _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope", default=None)
 
@@ -18,21 +19,39 @@ def current_scope() -> "Scope | None":
     return _current.get()
 
 
+class UnboundVariableError(ValueError):
+    """A variable was read inside a pure function that was not handed a value for it."""
+
+    def __init__(self, variable: Any):
+        super().__init__(
+            f"The variable {variable.name!r} is read inside a call that was not handed a value for it: its value now "
+            "would become a constant of the compiled program. A model finds the variables that its layers read when it "
+            "is made, and keeps them in the state that `model.init` returns; a step finds those that its loss reads. "
+            "Call the layer as part of a Model, or hand the value in as an input."
+        )
+        self.variable = variable
+
+
 class Scope:
     """The surroundings of one call.
 
     Arguments:
         bindings: variable or other symbol -> the (traced) array that stands for it in this call.
+        layer: whose call it is, if it is one of a layer.
         training: whether the call is part of training.
-        key: the call's key, or None.
+        key: the call's `jkeras.random.Key`, or None.
 
     Attributes:
         updates: variable -> its next value, as the call asked for.
-        losses: scalars that the call adds to the loss; on leaving they pass on to the enclosing scope.
+        losses: scalars that the call adds to the loss.
     """
 
-    def __init__(self, bindings=None, *, training=False, key=None):
-        self.bindings = bindings or {}
+    #: Whether what stands around this scope cannot be seen from inside.
+    is_boundary = False
+
+    def __init__(self, bindings: dict | None = None, *, layer: Any = None, training: bool = False, key: Any = None):
+        self.bindings = {} if bindings is None else bindings
+        self.layer = layer
         self.training = training
         self.key = key
         self.updates: dict = {}
@@ -47,32 +66,42 @@ class Scope:
 
     def __exit__(self, exception_type, exception, traceback):
         _current.reset(self._token)
-        if self.parent is not None and exception_type is None:
-            self.parent.losses.extend(self.losses)
 
-    def lookup(self, symbol):
-        """The array that stands for `symbol` here or in an enclosing scope, or None."""
-        scope, outermost = self, self
-        while scope is not None:
-            if symbol in scope.bindings:
-                return scope.bindings[symbol]
-            scope, outermost = scope.parent, scope
-        return outermost.missing(symbol)
+    def lookup(self, symbol: Any) -> Any:
+        """The array that stands for `symbol` here or in an enclosing scope; None for a symbol without a value.
 
-    def missing(self, symbol):
-        """What an outermost scope says of a symbol that nothing was bound to: None, there is no value for it."""
+        Raises:
+            UnboundVariableError: for a variable that nothing stands for.
+        """
+        scope = self
+        while symbol not in scope.bindings:
+            derived = scope.derived(symbol)
+            if derived is not None:
+                return derived
+            if scope.is_boundary or scope.parent is None:
+                return scope.missing(symbol)
+            scope = scope.parent
+        return scope.bindings[symbol]
 
-    def update(self, variable, value):
+    def derived(self, symbol: Any) -> Any:
+        """What the bindings of this scope make of a symbol that is not among them; None if nothing."""
+
+    def missing(self, symbol: Any) -> Any:
+        """What an outermost scope says of a symbol that nothing was bound to."""
+        return symbol.unbound()
+
+    def update(self, variable: Any, value: Any) -> None:
         """Ask for `value` to be the next value of `variable`, in the scope that binds it (or in this one)."""
         scope = self
-        while scope is not None:
-            if variable in scope.bindings:
-                scope.updates[variable] = value
-                return
+        while variable not in scope.bindings:
+            if scope.is_boundary or scope.parent is None:
+                scope.missing(variable)
+                scope = self
+                break
             scope = scope.parent
-        self.updates[variable] = value
+        scope.updates[variable] = value
 
-    def next_key(self):
+    def next_key(self) -> Any:
         """A key for the next draw of this call."""
         if self.key is None:
             raise ValueError(
@@ -80,3 +109,16 @@ class Scope:
             )
         self._draws += 1
         return self.key.fold("draw", self._draws)
+
+
+class Finder(Scope):
+    """Around an abstract run: notes the variables that nothing stands for, in `found`."""
+
+    is_boundary = True
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self.found: dict = {}
+
+    def missing(self, symbol: Any) -> Any:
+        return symbol.noted(self.found)

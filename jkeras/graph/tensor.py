@@ -2,13 +2,15 @@
 call)."""
 
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jkeras.graph.infer import infer
-from jkeras.graph.scope import current_scope
+from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.lift import Symbol, lift
 
 __all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name"]
@@ -39,11 +41,11 @@ def reset_names() -> None:
 # ------------------------------------------------------------------------------------------------ nests of symbols
 
 
-def is_symbol(value) -> bool:
+def is_symbol(value: Any) -> bool:
     return isinstance(value, SymbolicTensor)
 
 
-def map_symbols(function, nest):
+def map_symbols(function: Callable, nest: Any):
     """`nest` (lists, tuples and dicts of anything) with `function` applied to each symbol in it."""
     if isinstance(nest, SymbolicTensor):
         return function(nest)
@@ -54,7 +56,7 @@ def map_symbols(function, nest):
     return nest
 
 
-def symbols_in(nest) -> list:
+def symbols_in(nest: Any) -> list:
     """The symbols in `nest`, in order."""
     found: list = []
     map_symbols(found.append, nest)
@@ -75,7 +77,7 @@ class SymbolicTensor(Symbol):
         _keras_history: (layer, node index, tensor index) if a layer made it.
     """
 
-    def __init__(self, shape, dtype, name=None, node=None):
+    def __init__(self, shape: Any, dtype: Any, name: str | None = None, node: Any = None):
         self.shape = tuple(None if size is None else int(size) for size in shape)
         self.dtype = str(jnp.dtype(dtype))
         self.name = name or unique_name("tensor")
@@ -109,6 +111,12 @@ class SymbolicTensor(Symbol):
         """Inside traced code the array that stands for this symbol there, or None."""
         scope = current_scope()
         return None if scope is None else scope.lookup(self)
+
+    def unbound(self):
+        """What stands for it where nothing was bound to it: nothing."""
+
+    def noted(self, found: dict):
+        """What stands for it in an abstract run that looks for variables: nothing."""
 
     def __jax_array__(self):
         value = self.traced()
@@ -182,7 +190,17 @@ class Variable(SymbolicTensor):
     """
 
     def __init__(
-        self, shape, dtype, name, *, value=None, draw=None, trainable=True, regularizer=None, constraint=None, key=None
+        self,
+        shape: Any,
+        dtype: Any,
+        name: str,
+        *,
+        value: Any = None,
+        draw: Callable | None = None,
+        trainable: bool = True,
+        regularizer: Callable | None = None,
+        constraint: Callable | None = None,
+        key: Any = None,
     ):
         super().__init__(shape, dtype, name)
         self.draw = draw
@@ -190,25 +208,27 @@ class Variable(SymbolicTensor):
         self.regularizer = regularizer
         self.constraint = constraint
         self._value = value
-        self._key = key
+        self.key = key
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False
+    #: Of a layer's weight, the path of names that leads to it in the layer's params or state.
+    place: tuple | None = None
 
     @property
     def value(self):
-        bound = self.traced()
-        return self.current() if bound is None else bound
+        scope = current_scope()
+        return self.current() if scope is None else scope.lookup(self)
 
     def current(self):
         """The current array, also inside traced code."""
         if self._value is None:
             with jax.ensure_compile_time_eval():
-                self._value = self.draw(self._key)
+                self._value = self.draw(self.key)
         return self._value
 
     @value.setter
-    def value(self, value):
+    def value(self, value: Any):
         if tuple(value.shape) != self.shape:
             raise ValueError(f"{self.name} has shape {self.shape}; a value of shape {tuple(value.shape)} was given.")
         self._value = value
@@ -219,13 +239,22 @@ class Variable(SymbolicTensor):
             self._value = jax.device_put(np.asarray(self.current(), jnp.dtype(self.dtype)))
         return self._value
 
-    def traced(self):
-        """Inside traced code the array that stands for this variable there; its current value if nothing does."""
-        scope = current_scope()
-        if scope is None:
-            return None
-        bound = scope.lookup(self)
-        return self.current() if bound is None else bound
+    def unbound(self):
+        """The value of a constant.
+
+        Raises:
+            UnboundVariableError: for any other variable.
+        """
+        if self.is_constant:
+            return self.current()
+        raise UnboundVariableError(self)
+
+    def noted(self, found: dict):
+        """Note that it was read; an array like it."""
+        if self.is_constant:
+            return self.current()
+        found[self] = True
+        return jnp.zeros(self.shape, jnp.dtype(self.dtype))
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value on the host, also inside traced code."""
@@ -246,17 +275,21 @@ class Node:
 
     Attributes:
         inputs: the symbols among its arguments, in order.
+        reads: the variables that it reads without having them as arguments.
         result: the symbol, or the nest of symbols, of what it returns.
         outputs: the symbols in `result`, in order.
     """
 
     layer = None
+    reads: list = []
 
-    def __init__(self, function, args, kwargs):
+    def __init__(self, function: Callable, args: Any, kwargs: dict):
         self.function, self.args, self.kwargs = function, args, kwargs
         self.inputs = symbols_in([args, kwargs])
         name = getattr(function, "__name__", "function").strip("_<>")
-        structure = infer(self._call, self.inputs)
+        with Finder() as finder:
+            structure = infer(self._call, self.inputs)
+        self.reads = list(finder.found)
         self.result = jax.tree.map(
             lambda spec: SymbolicTensor(spec.shape, spec.dtype, unique_name(name), self), structure
         )
@@ -267,7 +300,7 @@ class Node:
         args, kwargs = map_symbols(lambda symbol: next(remaining), [self.args, self.kwargs])
         return self.function(*args, **kwargs)
 
-    def evaluate(self, execution):
+    def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""
         result = self._call(*(execution.value(symbol) for symbol in self.inputs))
         for symbol, value in zip(self.outputs, jax.tree.leaves(result), strict=True):

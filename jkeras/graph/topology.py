@@ -1,16 +1,20 @@
 """A graph of layer calls as one layer: `Network`, the pure core of `Model` and `Sequential`."""
 
+import re
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jkeras import config, random
+from jkeras import batch, config, random, trees
 from jkeras.graph.connect import LayerNode, mask_key
-from jkeras.graph.function import Execution, layers_of, nodes_between
-from jkeras.graph.layer import Call, Layer, as_shape
-from jkeras.graph.scope import current_scope
-from jkeras.graph.tensor import SymbolicTensor, is_symbol, unique_number
+from jkeras.graph.function import Execution, nodes_between, variables_of
+from jkeras.graph.layer import OUTSIDE, Call, Layer, as_shape, snake_case
+from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, unique_number
+from jkeras.trees import as_list
 
-__all__ = ["Input", "InputLayer", "Network"]
+__all__ = ["Bound", "Input", "InputLayer", "Network"]
 
 
 class InputLayer(Layer):
@@ -26,9 +30,15 @@ class InputLayer(Layer):
     """
 
     def __init__(
-        self, input_shape=None, batch_size=None, batch_input_shape=None, dtype=None, input_tensor=None, sparse=False,
-        name=None,
-    ):  # fmt: skip
+        self,
+        input_shape: Any = None,
+        batch_size: int | None = None,
+        batch_input_shape: Any = None,
+        dtype: Any = None,
+        input_tensor: Any = None,
+        sparse: bool = False,
+        name: str | None = None,
+    ):
         if sparse:
             raise ValueError(
                 f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer "
@@ -69,7 +79,14 @@ class InputLayer(Layer):
         }
 
 
-def Input(shape=None, batch_shape=None, name=None, dtype=None, sparse=False, tensor=None):
+def Input(
+    shape: Any = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    dtype: Any = None,
+    sparse: bool = False,
+    tensor: Any = None,
+):
     """The symbol of an input.
 
     Arguments:
@@ -102,10 +119,6 @@ def Input(shape=None, batch_shape=None, name=None, dtype=None, sparse=False, ten
     return layer._inbound_nodes[0].result
 
 
-def _as_list(value) -> list:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
 class Network(Layer):
     """The layer that a graph from `inputs` to `outputs` is.
 
@@ -118,13 +131,20 @@ class Network(Layer):
         input_layers, output_layers: whose they are; input_names, output_names: their names, unique.
     """
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    # Before there is a graph: a Sequential that waits for the shape of its input.
+    calls: list = []
+    nodes: list = []
+    _names: dict = {}
+    _second_places: list = []
+    _outside: tuple = (0, {})
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
         name = name or f"{_prefix(self)}_{unique_number(_prefix(self))}"
         super().__init__(name=name, **kwargs)
         self._connect(inputs, outputs)
 
     def _connect(self, inputs, outputs):
-        self.inputs, self.outputs = _as_list(inputs), _as_list(outputs)
+        self.inputs, self.outputs = as_list(inputs), as_list(outputs)
         self._check(inputs)
         calls = nodes_between(self.inputs, self.outputs)
         for node in calls:
@@ -135,8 +155,10 @@ class Network(Layer):
                     f"of {self.name} stands the backend function {function!r}. Wrap it in a Lambda layer."
                 )
         self._arrange(calls)
-        self._calls = calls
-        self._aliases = _shared_places(self)
+        self.calls = calls
+        self._names = _relative_names(self._layers)
+        self._second_places = _second_places(self)
+        self._outside = -1, {}  # how many losses had been added when it was looked up, and what was found
         self.output_layers = [symbol._keras_history[0] for symbol in self.outputs]
         self.output_names = [layer.name for layer in self.output_layers]
         for place, output_name in enumerate(self.output_names):
@@ -186,7 +208,7 @@ class Network(Layer):
             node_depths.setdefault(layer._inbound_nodes[0], 0)
         self._layers = sorted(depths, key=lambda layer: (-depths[layer], visited[layer]))
         self.input_names = [layer.name for layer in self.input_layers]
-        self._nodes_by_depth = {}
+        self.nodes, self._nodes_by_depth = list(node_depths), {}
         for node, depth in node_depths.items():
             self._nodes_by_depth.setdefault(depth, []).append(node)
         names = [layer.name for layer in self._layers]
@@ -211,13 +233,30 @@ class Network(Layer):
     # ------------------------------------------------------------------------------------------------ the pure pair
 
     def sublayers(self):
-        return {layer.name: layer for layer in self._layers}
+        """name -> layer. A layer that was given no name is numbered within the model: params fit every model that is
+        built by the same code, however many layers were made before."""
+        return {self._names.get(layer, layer.name): layer for layer in self._layers}
 
-    def sublayer_shapes(self, input_shape=None):
-        return {layer.name: _call_shape(layer) for layer in self._layers}
+    def sublayer_shapes(self, input_shape: Any = None):
+        return {self._names[layer]: _call_shape(layer) for layer in self._layers}
 
-    def init(self, key, input_shape=None):
-        """Initial weights and state of all layers: params, state.
+    @property
+    def outside(self) -> dict:
+        """name -> variable, of those that the layers read without owning them, as they stand in the state."""
+        count, found = self._outside
+        if count != len(self.added_losses):
+            added = nodes_between(self.inputs, self.added_losses)
+            read = [variable for node in [*self.calls, *added] for variable in node.reads]
+            read += variables_of(added, self.added_losses)
+            own = set(jax.tree.leaves(self.variables()))
+            read = [variable for variable in dict.fromkeys(read) if variable not in own and not variable.is_constant]
+            found = {f"{place:04}": variable for place, variable in enumerate(read)}
+            self._outside = len(self.added_losses), found
+        return found
+
+    def init(self, key: Any, input_shape: Any = None) -> tuple[dict, dict]:
+        """Initial weights and state of all layers: params, state. Variables from outside that the layers read are part
+        of the state, with their current values (see `outside`).
 
         Arguments:
             key: a JAX key.
@@ -226,15 +265,17 @@ class Network(Layer):
         Example:
             >>> params, state = model.init(jax.random.key(0))
         """
-        params, state = {}, {}
+        both: tuple = ({}, {})
         for position, layer in enumerate(self._layers):
-            inner = None if key is None else random.as_key(key).fold(position)
-            for tree, part in zip((params, state), layer.init(inner, _call_shape(layer)), strict=True):
-                if part:
-                    tree[layer.name] = part
-        return _contract(params, self._aliases), _contract(state, self._aliases)
+            parts = layer.init(random.as_key(key).fold(position), _call_shape(layer))
+            self.place_parts(both, self._names[layer], parts)
+        params, state = (self._first_places(tree) for tree in both)
+        outside = {name: variable.current() for name, variable in self.outside.items()}
+        return params, ({**state, OUTSIDE: outside} if outside else state)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
+    ):
         """Outputs and next state for `inputs`: an array, a list in the order of `inputs`, or a dict by input name.
 
         Arguments:
@@ -244,50 +285,34 @@ class Network(Layer):
             mask: the mask(s) of the inputs, or None.
         """
         call = self.run(params, state, inputs, key=key, training=training, mask=mask)
-        scope = current_scope()
-        if scope is not None:  # called inside another layer's call: what its layers add to the loss counts there
-            scope.losses.extend(call.losses)
         return call.outputs, call.state
 
-    def run(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def run(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
+    ) -> Call:
         """The graph on values: outputs, next state, masks of the outputs, and what the layers add to the loss."""
-        values = self._place(inputs, mask)
-        full_params, full_state = _expand(params, self._aliases), _expand(state, self._aliases)
-        weights = {
-            layer: (full_params.get(layer.name, {}), full_state.get(layer.name, {})) for layer in layers_of(self._calls)
-        }
-        execution = Execution(values, weights, key=key, training=training, positions=self._positions)
-        for node in self._calls:
-            execution.step(node)
-            if self._aliases and node.layer in execution.state:
-                self._share_state(execution, node.layer)
-        new_state = dict(state)
-        for layer, part in execution.state.items():
-            if part:
-                new_state[layer.name] = part
-        outputs = [execution.values[symbol] for symbol in self.outputs]
-        masks = [execution.values.get(mask_key(symbol)) for symbol in self.outputs]
-        losses = execution.losses
-        if self._added_losses:
-            nodes = nodes_between([*self.inputs, *filter(is_symbol, execution.values)], self._added_losses)
-            losses = losses + [execution.run(nodes).value(symbol) for symbol in self._added_losses]
-        single = len(outputs) == 1
-        return Call(
-            outputs[0] if single else outputs,
-            _contract(new_state, self._aliases),
-            masks[0] if single else masks,
-            losses,
-            execution,
-        )
+        with self.bind(params, state, key=key, training=training) as bound:
+            return bound.run(inputs, mask)
 
-    def _place(self, inputs, mask):
-        """The inputs' symbols and masks with their values."""
+    def bind(
+        self, params: dict, state: dict, *, key: Any = None, training: bool = False, also: dict | None = None
+    ) -> "Bound":
+        """The scope of one run on `params` and `state`: see `Bound`. `also` names variables from outside beside those
+        that the layers read."""
+        return Bound(self, params, state, {**self.outside, **(also or {})}, key=key, training=training)
+
+    def place(self, inputs: Any, mask: Any = None) -> dict:
+        """The inputs' symbols and masks with their values.
+
+        Raises:
+            ValueError: if they do not fit the model's inputs.
+        """
         if isinstance(inputs, dict):
             missing = [name for name in self.input_names if name not in inputs]
             if missing or len(inputs) != len(self.input_names):
                 raise ValueError(f"Model {self.name} has the inputs {self.input_names}; it was given {sorted(inputs)}.")
             inputs = [inputs[name] for name in self.input_names]
-        inputs = _as_list(inputs)
+        inputs = as_list(inputs)
         if len(inputs) != len(self.inputs):
             raise ValueError(f"Model {self.name} has {len(self.inputs)} inputs; it was given {len(inputs)} arrays.")
         for symbol, value in zip(self.inputs, inputs, strict=True):
@@ -298,35 +323,21 @@ class Network(Layer):
                     f"shape {shape} was given."
                 )
         values = dict(zip(self.inputs, inputs, strict=True))
-        for symbol, part in zip(self.inputs, _as_list(mask) if mask is not None else [], strict=False):
+        for symbol, part in zip(self.inputs, as_list(mask) if mask is not None else [], strict=False):
             if part is not None:
                 values[mask_key(symbol)] = part
         return values
 
-    def _share_state(self, execution, layer):
-        """After a call of `layer`: where a layer has two places in the tree, both get the newer state."""
-        for duplicate, owner in self._aliases:
-            for source, target in ((duplicate, owner), (owner, duplicate)):
-                if source[0] == layer.name and target[0] != layer.name:
-                    other = next(one for one in self._layers if one.name == target[0])
-                    current = execution.state.get(
-                        other, execution.weights[other][1] if other in execution.weights else {}
-                    )
-                    part = _get(execution.state[layer], source[1:])
-                    if part is not None:
-                        execution.state[other] = _put(current, target[1:], part)
-
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """The masks of the outputs for `inputs` (arrays) and their masks, by the current weights.
 
         Where other weights are at hand, `run` gives masks and outputs for these.
         """
         if mask is None and all(symbol._keras_mask is None for symbol in self.outputs):
             return None
-        params, state = jax.tree.map(lambda variable: variable.value, self.variables())
-        return self.run(params, state, inputs, mask=mask).mask
+        return self.run(*self.get_trees(), inputs, mask=mask).mask
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any):
         """A network's layers were built when they were called."""
         self.built = True
 
@@ -334,23 +345,28 @@ class Network(Layer):
 
     def variables(self):
         params, state = super().variables()
-        return _contract(params, self._aliases), _contract(state, self._aliases)
+        return self._first_places(params), self._first_places(state)
+
+    def all_variables(self):
+        params, state = self.variables()
+        return params, ({**state, OUTSIDE: self.outside} if self.outside else state)
+
+    def _first_places(self, tree):
+        """`tree` without the second places of layers that have two."""
+        for place in self._second_places:
+            tree = trees.drop(tree, place)
+        return tree
 
     def saved_weights(self) -> list:
         """The weights layer by layer, each layer's trainable ones first: the order of `get_weights` and of files."""
         return [weight for layer in self.layers for weight in layer.weights]
-
-    def regularization(self, params):
-        params = _expand(params, self._aliases)
-        seen = {duplicate for duplicate, _ in self._aliases}
-        return _penalties(self, params, (), seen)
 
     @property
     def layers(self) -> list:
         """The layers of the graph, inputs first, in Keras's order."""
         return list(self._layers)
 
-    def get_layer(self, name=None, index=None):
+    def get_layer(self, name: str | None = None, index: int | None = None):
         """A layer, by its name or by its position in `layers`.
 
         Raises:
@@ -410,77 +426,121 @@ def _visit_order(inputs, outputs) -> dict:
     return order
 
 
-# ------------------------------------------------------------------------------- layers that have two places in a model
-#
-# A layer used both directly and inside a nested model would have two places in the tree of params. It owns the first;
-# the trees that users and optimizers see hold only that one, and the second refers to it while the graph runs.
+# --------------------------------------------------------------------------------------------------- names and places
 
 
-def _shared_places(network) -> list:
-    """(second place, first place) of each layer that has two, as paths of names."""
+def _relative_names(layers) -> dict:
+    """layer -> its name within the model: as it is, but numbers that were counted in the whole process start at 1."""
+    numbered: dict = {}
+    for layer in layers:
+        found = re.fullmatch(r"(.+)_(\d+)", layer.name)
+        stems = {snake_case(type(layer).__name__), type(layer).__name__.lower(), "input"}
+        if found and found[1] in stems:
+            numbered.setdefault(found[1], []).append((int(found[2]), layer))
+    names = {layer: layer.name for layer in layers}
+    for stem, found in numbered.items():
+        found.sort(key=lambda pair: pair[0])
+        taken = set(names.values()) - {layer.name for _, layer in found}
+        free = (name for number in range(1, len(layers) + 1 + len(taken)) if (name := f"{stem}_{number}") not in taken)
+        names.update(zip((layer for _, layer in found), free, strict=False))
+    return names
+
+
+def _second_places(network) -> list:
+    """The second places of layers that have two: used both directly and inside a nested model. They own the first; the
+    trees that users and optimizers see hold only that one."""
     owners: dict = {}
-    aliases = []
+    second = []
 
     def walk(layer, path):
         for name, part in layer.sublayers().items():
             place = (*path, name)
-            if part in owners and owners[part] != place:
-                aliases.append((place, owners[part]))
+            if owners.setdefault(part, place) != place:
+                second.append(place)
             else:
-                owners[part] = place
                 walk(part, place)
 
     walk(network, ())
-    return aliases
+    return second
 
 
-def _get(tree, path):
-    for name in path:
-        if not isinstance(tree, dict) or name not in tree:
-            return None
-        tree = tree[name]
-    return tree
+# ------------------------------------------------------------------------------------------------------------ one run
 
 
-def _put(tree, path, value):
-    if not path:
-        return value
-    tree = tree or {}
-    return {**tree, path[0]: _put(tree.get(path[0]), path[1:], value)}
+class Bound(Execution):
+    """A run of a network, and the scope around it: its variables stand for the arrays of `params` and `state`, the
+    symbols of its graph for what they come to. Losses, metrics and penalties computed inside may read them.
 
+    Arguments:
+        network: whose run it is.
+        params, state: as from its `init`.
+        outside: name -> variable, of those from outside that `state` has arrays for.
+        key, training: as of `apply`.
 
-def _drop(tree, path):
-    if _get(tree, path) is None:
-        return tree
-    if len(path) == 1:
-        return {name: part for name, part in tree.items() if name != path[0]}
-    inner = _drop(tree[path[0]], path[1:])
-    rest = {name: part for name, part in tree.items() if name != path[0]}
-    return {**rest, path[0]: inner} if inner else rest
+    Raises:
+        ValueError: if a weight has no array.
+    """
 
+    def __init__(
+        self, network: Any, params: dict, state: dict, outside: dict, *, key: Any = None, training: bool = False
+    ):
+        self.network, self.params, self.given = network, params, state
+        self._state = network.variables()[1]
+        values = {}
+        for what, tree, arrays in zip(("params", "state"), network.variables(), (params, state), strict=True):
+            for path, variable in trees.leaves(tree):
+                values[variable] = trees.get(arrays, path)
+                if values[variable] is None:
+                    raise ValueError(
+                        f"Model {network.name}: the {what} it was given have nothing at {'/'.join(path)!r}, where "
+                        f"{variable.name} of shape {variable.shape} was expected."
+                    )
+        given = state.get(OUTSIDE, {})
+        self._outside = {name: variable for name, variable in outside.items() if name in given}
+        values |= {variable: given[name] for name, variable in self._outside.items()}
+        positions = {layer: position for position, layer in enumerate(network.sublayers().values())}
+        super().__init__(values, key=key, training=training, positions=positions)
 
-def _expand(tree, aliases):
-    """`tree` with the second places filled in from the first."""
-    for duplicate, owner in aliases:
-        part = _get(tree, owner)
-        if part is not None and _get(tree, duplicate) is None:
-            tree = _put(tree, duplicate, part)
-    return tree
+    def run(self, inputs: Any, mask: Any = None) -> Call:
+        """The graph on `inputs`; see `Network.run`."""
+        network = self.network
+        self.values.update(network.place(inputs, mask))
+        self.compute(network.calls)
+        outputs = [self.values[symbol] for symbol in network.outputs]
+        masks = [self.values.get(mask_key(symbol)) for symbol in network.outputs]
+        losses = [*self.losses, *self._added()]
+        single = len(outputs) == 1
+        outputs, masks = (outputs[0], masks[0]) if single else (outputs, masks)
+        return Call(outputs, self.next_state(), masks, losses)
 
+    def _added(self) -> list:
+        """The losses that were added to the network as symbols: of the whole batch, as they may mix examples."""
+        symbols = self.network.added_losses
+        nodes = nodes_between(list(filter(is_symbol, self.values)), symbols) if symbols else []
+        if not nodes or batch.shards() == 1:
+            return [self.compute(nodes).value(symbol) for symbol in symbols]
+        made = {symbol for node in nodes for symbol in node.outputs}
+        needed = {symbol for node in nodes for symbol in node.inputs} - made
+        values = {symbol: self.value(symbol) for symbol in needed}
+        whole = batch.whole({one: value for one, value in values.items() if not isinstance(one, Variable)})
+        with batch.unsplit(), self.fresh({**values, **whole}) as inner:
+            inner.compute(nodes)
+            return [inner.value(symbol) for symbol in symbols]
 
-def _contract(tree, aliases):
-    """`tree` without the second places."""
-    for duplicate, _ in aliases:
-        tree = _drop(tree, duplicate)
-    return tree
+    def penalties(self) -> list:
+        """The penalties of the weights' regularizers: a list of scalars."""
+        return self.network.regularization(self.params)
 
-
-def _penalties(layer, params, path, skip):
-    """The regularization of a layer's parts, each shared one once."""
-    if not isinstance(layer, Network):
-        return layer.regularization(params)
-    penalties = []
-    for name, part in layer.sublayers().items():
-        if (*path, name) not in skip:
-            penalties += _penalties(part, params.get(name, {}), (*path, name), skip)
-    return penalties
+    def next_state(self) -> dict:
+        """The state after all that has run in this scope, with the updates that were asked for."""
+        state = self.given
+        outside = {(OUTSIDE, name): variable for name, variable in self._outside.items()}
+        for path, variable in [*trees.leaves(self._state), *outside.items()]:
+            value = self.values[variable]
+            if variable in self.updates:
+                value = self.updates[variable]
+                value = value.value if isinstance(value, Variable) else value
+                value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
+            if value is not trees.get(state, path):
+                state = trees.put(state, path, value)
+        return state

@@ -67,7 +67,7 @@ class PReLU(Layer):
         several = shared_axes is None or isinstance(shared_axes, (list, tuple))
         self.shared_axes = (shared_axes and list(shared_axes)) if several else [shared_axes]
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         shape = list(input_shape[1:])
         for axis in self.shared_axes or ():
             if axis == 0 or not -len(shape) < axis <= len(shape):
@@ -81,7 +81,7 @@ class PReLU(Layer):
                 f"Layer {self.name} (PReLU): the size of each axis that is not in shared_axes={self.shared_axes} must "
                 f"be known. Found shape: {tuple(input_shape)}."
             )
-        return {"alpha": self.weight(key, "alpha", tuple(shape))}, {}
+        return {"alpha": self.weight("alpha", tuple(shape))}, {}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
         return activations.relu(inputs) - params["alpha"] * activations.relu(-inputs), state

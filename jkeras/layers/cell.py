@@ -189,7 +189,7 @@ class Cell(Layer):
             raise ValueError(f"`implementation` must be 1 or 2. Received: {self.implementation!r}")
         self.state_size = self.output_size = self.units
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         size, inputs = self.gates * self.units, first_shape(input_shape)[-1]
         if inputs is None:
             raise ValueError(
@@ -197,11 +197,11 @@ class Cell(Layer):
                 f"Found shape of a time step: {tuple(first_shape(input_shape))}."
             )
         params = {
-            "kernel": self.weight(key, "kernel", (inputs, size)),
-            "recurrent_kernel": self.weight(key, "recurrent_kernel", (self.units, size), prefix="recurrent"),
+            "kernel": self.weight("kernel", (inputs, size)),
+            "recurrent_kernel": self.weight("recurrent_kernel", (self.units, size), prefix="recurrent"),
         }
         if self.use_bias:
-            params["bias"] = self.weight(key, "bias", self.bias_shape(), self.initial_bias())
+            params["bias"] = self.weight("bias", self.bias_shape(), self.initial_bias())
         return params, {}
 
     def bias_shape(self) -> tuple:
@@ -278,7 +278,7 @@ class StackedRNNCells(Layer):
         self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)
 
-    init = Layer.init  # which does not go through `build` below
+    declare = Layer.declare  # which does not go through `build` below
 
     def build(self, input_shape):
         """Build the cells. Their weights share a name scope, so equal names get a number: 'rnn_1/kernel_1:0'."""

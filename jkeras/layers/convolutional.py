@@ -118,8 +118,8 @@ class _Conv(Layer):
     def _channel_axis(self):
         return 1 if self.data_format == "channels_first" else -1
 
-    def _weights(self, key, channels) -> dict:
-        return {"kernel": self.weight(key, "kernel", (*self.kernel_size, channels, self.filters))}
+    def _weights(self, channels) -> dict:
+        return {"kernel": self.weight("kernel", (*self.kernel_size, channels, self.filters))}
 
     def _channels(self, params) -> int:
         """How many input channels the weights are made for."""
@@ -129,16 +129,16 @@ class _Conv(Layer):
         arguments = self.strides, self.padding, self.data_format, self.dilation_rate
         return conv.convolve(inputs, params["kernel"], *arguments)
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         channels = input_shape[self._channel_axis]
         if channels is None:
             raise ValueError(
                 f"Layer {self.name}: the channel dimension of the inputs should be defined. Found `None` in the input "
                 f"shape {tuple(input_shape)} ({self.data_format})."
             )
-        params = self._weights(key, channels)
+        params = self._weights(channels)
         if self.use_bias:
-            params["bias"] = self.weight(key, "bias", (self._bias_size(channels),))
+            params["bias"] = self.weight("bias", (self._bias_size(channels),))
         return params, {}
 
     def _bias_size(self, channels) -> int:
@@ -308,8 +308,8 @@ class Conv3D(_Conv):
 class _Transposed(_Conv):
     """What the transposed convolutions of all ranks share."""
 
-    def _weights(self, key, channels):
-        return {"kernel": self.weight(key, "kernel", (*self.kernel_size, self.filters, channels))}
+    def _weights(self, channels):
+        return {"kernel": self.weight("kernel", (*self.kernel_size, self.filters, channels))}
 
     def _channels(self, params):
         return params["kernel"].shape[-1]
@@ -432,9 +432,9 @@ class _Depthwise(_Conv):
 
     _ignored = _KERNEL_ARGUMENTS
 
-    def _weights(self, key, channels):
+    def _weights(self, channels):
         shape = (*self.kernel_size, channels, self.depth_multiplier)
-        return {"depthwise_kernel": self.weight(key, "depthwise_kernel", shape, prefix="depthwise")}
+        return {"depthwise_kernel": self.weight("depthwise_kernel", shape, prefix="depthwise")}
 
     def _channels(self, params):
         return params["depthwise_kernel"].shape[-2]
@@ -447,10 +447,10 @@ class _Depthwise(_Conv):
 class _Separable(_Depthwise):
     """What the separable convolutions of all ranks share."""
 
-    def _weights(self, key, channels):
+    def _weights(self, channels):
         shape = (*(1,) * self.rank, channels * self.depth_multiplier, self.filters)
-        pointwise = self.weight(key, "pointwise_kernel", shape, prefix="pointwise")
-        return {**super()._weights(key, channels), "pointwise_kernel": pointwise}
+        pointwise = self.weight("pointwise_kernel", shape, prefix="pointwise")
+        return {**super()._weights(channels), "pointwise_kernel": pointwise}
 
     def _outputs(self, params, inputs):
         return conv.pointwise(super()._outputs(params, inputs), params["pointwise_kernel"], self.data_format)

@@ -94,7 +94,7 @@ class ConvLSTM2DCell(Cell):
     def _channel_axis(self):
         return 1 if self.data_format == "channels_first" else -1
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         shape = first_shape(input_shape)
         channels = shape[self._channel_axis]
         if channels is None:
@@ -105,11 +105,11 @@ class ConvLSTM2DCell(Cell):
         size = self.gates * self.filters
         recurrent_shape = (*self.kernel_size, self.filters, size)
         params = {
-            "kernel": self.weight(key, "kernel", (*self.kernel_size, channels, size)),
-            "recurrent_kernel": self.weight(key, "recurrent_kernel", recurrent_shape, prefix="recurrent"),
+            "kernel": self.weight("kernel", (*self.kernel_size, channels, size)),
+            "recurrent_kernel": self.weight("recurrent_kernel", recurrent_shape, prefix="recurrent"),
         }
         if self.use_bias:
-            params["bias"] = self.weight(key, "bias", self.bias_shape(), self.initial_bias())
+            params["bias"] = self.weight("bias", self.bias_shape(), self.initial_bias())
         return params, {}
 
     def input_conv(self, x, w, b=None, padding="valid"):
@@ -218,7 +218,7 @@ class ConvRNN2D(RNN):
             return [(input_shape[0], channels, *image) for channels in sizes(cell)]
         return [(input_shape[0], *image, channels) for channels in sizes(cell)]
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         shape = first_shape(input_shape)
         if self.stateful and any(None in state_shape for state_shape in self.state_shapes(shape)):
             raise ValueError(
@@ -227,7 +227,7 @@ class ConvRNN2D(RNN):
                 "`batch_shape=(...)` of Input. The same thing goes for the number of rows and columns. Input shape: "
                 f"{tuple(shape)}."
             )
-        return super().init(key, input_shape)
+        return super().declare(input_shape)
 
     def check_states(self, shapes):
         """Check the shapes of initial states.

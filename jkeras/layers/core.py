@@ -104,15 +104,15 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         if input_shape[-1] is None:
             raise ValueError(
                 f"Layer {self.name} (Dense): the size of the last axis of its input must be known. "
                 f"Found shape: {tuple(input_shape)}."
             )
-        params = {"kernel": self.weight(key, "kernel", (input_shape[-1], self.units))}
+        params = {"kernel": self.weight("kernel", (input_shape[-1], self.units))}
         if self.use_bias:
-            params["bias"] = self.weight(key, "bias", (self.units,))
+            params["bias"] = self.weight("bias", (self.units,))
         return params, {}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
@@ -238,7 +238,7 @@ class Dropout(Layer):
         """The shape of `kept` for inputs of `shape`, None where it has their size."""
         return (None,) * len(shape) if self.noise_shape is None else tuple(self.noise_shape)
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         noise_shape = self._noise_shape(input_shape)
         # From the last axis back, without the batch, whose size is not known yet.
         pairs = zip(noise_shape[::-1], input_shape[:0:-1], strict=False)
@@ -545,6 +545,8 @@ class Lambda(Layer):
         >>> Lambda(lambda x, power: x**power, arguments={"power": 2}).apply({}, {}, jnp.array([3.0]))[0].tolist()
         [9.0]
     """
+
+    calls_user_code = True
 
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)

@@ -73,9 +73,9 @@ class Embedding(Layer):
         self.supports_masking = mask_zero
         self.input_length = input_length
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         dtype = self.dtype if jnp.issubdtype(self.dtype, jnp.floating) else config.floatx()
-        return {"embeddings": self.weight(key, "embeddings", (self.input_dim, self.output_dim), dtype=dtype)}, {}
+        return {"embeddings": self.weight("embeddings", (self.input_dim, self.output_dim), dtype=dtype)}, {}
 
     def compute_mask(self, inputs, mask=None):
         return inputs != 0 if self.mask_zero else None

@@ -334,10 +334,10 @@ class MaxoutDense(_OldLayer):
         self.nb_feature = nb_feature
         super().__init__(locals(), kwargs)
 
-    def init(self, key, input_shape):
-        params = {"W": self.weight(key, "W", (self.nb_feature, input_shape[1], self.output_dim), self.initializer)}
+    def declare(self, input_shape):
+        params = {"W": self.weight("W", (self.nb_feature, input_shape[1], self.output_dim), self.initializer)}
         if self.bias:
-            params["b"] = self.weight(key, "b", (self.nb_feature, self.output_dim), "zeros")
+            params["b"] = self.weight("b", (self.nb_feature, self.output_dim), "zeros")
         return params, {}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
@@ -380,12 +380,12 @@ class Highway(_OldLayer):
         self.activation = activations.get(activation)
         super().__init__(locals(), kwargs)
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         size = input_shape[1]
-        params = {name: self.weight(key, name, (size, size), self.initializer) for name in ("W", "W_carry")}
+        params = {name: self.weight(name, (size, size), self.initializer) for name in ("W", "W_carry")}
         if self.bias:
-            params["b"] = self.weight(key, "b", (size,), "zeros")
-            params["b_carry"] = self.weight(key, "b_carry", (size,), "ones")
+            params["b"] = self.weight("b", (size,), "zeros")
+            params["b_carry"] = self.weight("b_carry", (size,), "ones")
         return params, {}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):

@@ -48,7 +48,7 @@ class _LocallyConnected(Layer):
         windows = zip(sizes, self.kernel_size, self.strides, strict=True)
         return tuple(conv_output_length(size, window, "valid", stride) for size, window, stride in windows)
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         *sizes, channels = input_shape[1:]
         if self.data_format == "channels_first":
             channels, *sizes = input_shape[1:]
@@ -60,9 +60,9 @@ class _LocallyConnected(Layer):
         check_window(sizes, self.kernel_size, self.padding, layer=self.name)
         places = self._places(sizes)
         shape = (math.prod(places), math.prod(self.kernel_size) * channels, self.filters)
-        params = {"kernel": self.weight(key, "kernel", shape)}
+        params = {"kernel": self.weight("kernel", shape)}
         if self.use_bias:
-            params["bias"] = self.weight(key, "bias", (*places, self.filters))
+            params["bias"] = self.weight("bias", (*places, self.filters))
         return params, {}
 
     def _patches(self, inputs, places):

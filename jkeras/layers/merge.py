@@ -74,7 +74,7 @@ class _Merge(Layer):
     def _merge_function(self, inputs):
         raise NotImplementedError(f"{type(self).__name__} does not define `_merge_function(self, inputs)`.")
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         shapes = _shapes(self, input_shape)
         if len({shape[0] for shape in shapes} - {None}) > 1:
             raise ValueError(
@@ -118,12 +118,12 @@ class Subtract(_Merge):
         ValueError: if there are not two inputs.
     """
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         if len(_shapes(self, input_shape)) != 2:
             raise ValueError(
                 f"Layer {self.name}: a `Subtract` layer should be called on exactly 2 inputs. Got {len(input_shape)}."
             )
-        return super().init(key, input_shape)
+        return super().declare(input_shape)
 
     def _merge_function(self, inputs):
         minuend, subtrahend = inputs
@@ -192,7 +192,7 @@ class Concatenate(_Merge):
             raise TypeError(f"Concatenate: `axis` must be an integer. Received: {axis!r}")
         self.axis = axis
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         shapes = _shapes(self, input_shape)
         if any(not -len(shape) <= self.axis < len(shape) for shape in shapes):
             raise ValueError(f"Layer {self.name} (Concatenate): there is no axis {self.axis} in inputs of {shapes}.")
@@ -282,7 +282,7 @@ class Dot(_Merge):
         axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         return tuple(axis % rank for axis, rank in zip(axes, ranks, strict=True))
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         shapes = _shapes(self, input_shape)
         if len(shapes) != 2:
             raise ValueError(

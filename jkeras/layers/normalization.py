@@ -171,7 +171,7 @@ class BatchNormalization(Layer):
         self.beta_constraint = constraints.get(beta_constraint)
         self.gamma_constraint = constraints.get(gamma_constraint)
 
-    def init(self, key, input_shape):
+    def declare(self, input_shape):
         rank = len(input_shape)
         size = input_shape[self.axis] if -rank <= self.axis < rank else None
         if size is None:
@@ -181,10 +181,10 @@ class BatchNormalization(Layer):
             )
         params = {}
         if self.scale:
-            params["gamma"] = self.weight(key, "gamma", (size,))
+            params["gamma"] = self.weight("gamma", (size,))
         if self.center:
-            params["beta"] = self.weight(key, "beta", (size,))
-        state = {name: self.weight(key, name, (size,)) for name in ("moving_mean", "moving_variance")}
+            params["beta"] = self.weight("beta", (size,))
+        state = {name: self.weight(name, (size,)) for name in ("moving_mean", "moving_variance")}
         wide = jnp.promote_types(state["moving_mean"].dtype, jnp.float32)  # small increments are lost in halves
         state |= {name: np.zeros((size,), wide) for name in ("biased_mean", "biased_variance")}
         return params, state | {"updates": np.zeros((), wide)}

@@ -245,8 +245,8 @@ class RNN(Layer):
     def unsaved_state(self):
         return tuple(f"state_{place}" for place in range(len(sizes(self.cell))))
 
-    def init(self, key, input_shape):
-        params, state = super().init(key, input_shape)
+    def declare(self, input_shape):
+        params, state = super().declare(input_shape)
         if self.stateful:
             shape = first_shape(input_shape)
             if not shape[0]:

@@ -33,7 +33,7 @@ class Wrapper(Layer):
     As in Keras 2.2.4, `trainable` is that of the layer inside, and making the wrapper sets it (to True unless given).
     """
 
-    init = Layer.init  # which does not go through `build` below
+    declare = Layer.declare  # which does not go through `build` below
 
     def __init__(self, layer, **kwargs):
         if not isinstance(layer, Layer):
@@ -177,7 +177,7 @@ class Bidirectional(Wrapper):
         (None, 10, 16)
     """
 
-    init = Layer.init
+    declare = Layer.declare
 
     def __init__(self, layer, merge_mode="concat", weights=None, **kwargs):
         if not (merge_mode is None or isinstance(merge_mode, str)) or merge_mode not in _MERGES:

@@ -53,7 +53,7 @@ class Steps:
     ):
         self.model, self.objective, self.optimizer = model, objective, optimizer
         self.is_trainable, self.keeps_state, self.is_stateful = is_trainable, keeps_state, is_stateful
-        self.surroundings = surroundings or _Nothing
+        self.surroundings = surroundings or (lambda p, s, k, t: model.bind(p, s, key=k, training=t))
 
     def init(self, key, params=None, state=None) -> TrainState:
         """The first `TrainState`: initial weights from `key` unless they are given."""
@@ -86,18 +86,17 @@ class Steps:
         objective = objective or self.objective
         inputs, targets, weights = data
         with self.surroundings(params, state, key, training) as around:
-            call = self.model.run(params, state, inputs, key=key, training=training)
-            around.ran(call)
+            call = around.run(inputs)
             total, logs = objective(as_list(call.outputs), as_list(call.mask), targets, weights)
-            for scalar in (*call.losses, *self.model.regularization(params)):
+            for scalar in (*call.losses, *around.penalties()):
                 total = total + jnp.mean(jnp.asarray(scalar))
-            state = around.next_state(call.state)
+            state = around.next_state()
         return total, (state, {"loss": total, **logs})
 
     def train(self, train_state, data):
         """One step of training on a batch `(inputs, targets, weights)`: the next TrainState, and the batch's logs."""
         size = batch_size(data)
-        key = train_state.key.step(train_state.step).at(batch.first_place(size))
+        key = train_state.key.step(train_state.step)
 
         def loss(params):
             params = merge(params, train_state.frozen)
@@ -135,16 +134,16 @@ class Steps:
         params, key = fixed
         size = batch_size(data)
         # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
-        key = key.step(metrics["count"].astype(jnp.int32)).at(batch.first_place(size))
+        key = key.step(metrics["count"].astype(jnp.int32))
         _, (after, logs) = self.evaluate(params, state, data, key, False)
         logs, state = batch.means((logs, self._moved_on(state, after)))
         return (state, _added(metrics, logs, size)), logs
 
     def predict(self, params, state, inputs, key, number):
         """The outputs for a batch of inputs, as a list, and the next state; `number` counts the batches of the key."""
-        key = key.step(number).at(batch.first_place(batch_size(inputs)))
-        with self.surroundings(params, state, key, False):
-            call = self.model.run(params, state, inputs, key=key, training=False)
+        key = key.step(number)
+        with self.surroundings(params, state, key, False) as around:
+            call = around.run(inputs)
         return as_list(call.outputs), self._moved_on(state, call.state)
 
     def _moved_on(self, state, after):
@@ -160,22 +159,6 @@ def _added(metrics, logs, size):
         "sums": {name: total + logs[name].astype(jnp.float32) * size for name, total in metrics["sums"].items()},
         "latest": {name: logs[name].astype(jnp.float32) for name in metrics["latest"]},
     }
-
-
-class _Nothing:
-    """The surroundings of steps whose functions read nothing but what they are handed."""
-
-    def __init__(self, params, state, key, training):
-        self.next_state = lambda state: state
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        return None
-
-    def ran(self, call):
-        """Nobody asks what the call was."""
 
 
 def make_step(model, loss, optimizer, *, metrics=None):

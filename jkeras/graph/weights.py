@@ -1,0 +1,274 @@
+"""The weights of a layer: how they are described, made, named, listed, read and set."""
+
+from collections.abc import Container, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jkeras import config, initializers, random, regularizers, trees
+from jkeras.graph import adapter
+from jkeras.graph.tensor import Variable
+
+__all__ = ["HoldsWeights", "free_name"]
+
+
+def free_name(name: str, taken: Container) -> str:
+    """`name`, or if it is among `taken`, with the first number that makes it another: 'kernel_1'."""
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def _place(variable) -> tuple:
+    # A variable that the user put among the weights has no place, or one that is good for another layer.
+    return variable.place or (variable.name.rpartition("/")[2].partition(":")[0],)
+
+
+class HoldsWeights:
+    """What a layer does about its weights. Their values live in `Variable`s; params and state are trees like them."""
+
+    name: str
+    trainable: bool
+    built: bool
+    _trainable_weights: list
+    _non_trainable_weights: list
+    _unsaved_state: list
+
+    #: State that is not among the weights (not in `get_weights`, not in weight files): the names of its entries.
+    unsaved_state: tuple = ()
+
+    # ------------------------------------------------------------------------------------------- described and made
+
+    def declare(self, input_shape: Any) -> tuple[dict, dict]:
+        """The layer's own params and state for inputs of `input_shape`, those of `sublayers` aside: two dicts of
+        `Variable`s by name, as from `weight`; a state that always starts the same may be given as an array."""
+        return {}, {}
+
+    def weight(self, name: str, shape: Iterable, initializer: Any = None, *, prefix: str | None = None,
+               dtype: str | None = None) -> Variable:  # fmt: skip
+        """The description of a weight: drawn by `<prefix>_initializer` of this layer (`prefix` is `name` unless given),
+        with the regularizer and the constraint of that prefix."""
+        prefix = prefix or name
+        initializer = initializers.get(initializer or getattr(self, prefix + "_initializer"))
+        regularizer, constraint = (getattr(self, f"{prefix}_{kind}", None) for kind in ("regularizer", "constraint"))
+        return _drawn(name, tuple(shape), dtype, initializer, regularizer=regularizer, constraint=constraint)
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Iterable | None = None,
+        dtype: str | None = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool = True,
+        constraint: Any = None,
+    ) -> Variable:
+        """A new weight, for use in `build`; `initializer` is Glorot's uniform unless given."""
+        name = name or "variable"
+        variable = _drawn(
+            name,
+            () if shape is None else tuple(int(size) for size in shape),
+            dtype,
+            initializers.get(initializer or "glorot_uniform"),
+            regularizer=regularizers.get(regularizer),
+            constraint=constraint,
+            key=random.next_key(),
+        )
+        self.adopt_weight((name,), variable, trainable)
+        return variable
+
+    def adopt_weight(self, place: tuple, variable: Any, trainable: bool = True) -> Variable:
+        """Take a `Variable` (or the array that a state starts from) among the weights, under the path `place`."""
+        if not isinstance(variable, Variable):
+            start = np.asarray(variable)
+            variable = Variable(start.shape, start.dtype, place[-1], draw=lambda key: start)
+        variable.trainable = trainable
+        own = [*self._trainable_weights, *self._non_trainable_weights, *self._unsaved_state]
+        siblings = [taken[-1] for taken in map(_place, own) if taken[:-1] == place[:-1]]
+        variable.place = (*place[:-1], free_name(place[-1], siblings))
+        variable.name = adapter.scoped_name(self, "/".join(variable.place))
+        if place[0] in self.unsaved_state:
+            self._unsaved_state.append(variable)
+        else:
+            (self._trainable_weights if trainable else self._non_trainable_weights).append(variable)
+        return variable
+
+    def forget_weights(self) -> None:
+        """Have no weights, as before `build`."""
+        self._trainable_weights, self._non_trainable_weights, self._unsaved_state = [], [], []
+
+    # ------------------------------------------------------------------------------------------------------- listed
+
+    def own_variables(self) -> tuple[dict, dict]:
+        """The layer's own `Variable`s in the shape of its params and state, those of sublayers aside."""
+        both = self._trainable_weights, self._non_trainable_weights + self._unsaved_state
+        return _by_place(both[0]), _by_place(both[1])
+
+    def variables(self) -> tuple[dict, dict]:
+        """The layer's `Variable`s in the shape of its params and state."""
+        params, state = self.own_variables()
+        for name, layer in self.sublayers().items():
+            for tree, part in zip((params, state), layer.variables(), strict=True):
+                if part:
+                    tree[name] = part
+        return params, state
+
+    def all_variables(self) -> tuple[dict, dict]:
+        """`variables`, and in the state those from outside that the layer reads."""
+        return self.variables()
+
+    def sublayers(self) -> dict:
+        """The layers this one is made of, by the name under which its params and state hold theirs."""
+        return {}
+
+    @property
+    def trainable_weights(self) -> list:
+        """The weights that training changes: none if the layer is not `trainable`."""
+        return self._all_trainable() if self.trainable else []
+
+    @trainable_weights.setter
+    def trainable_weights(self, weights: Iterable):
+        self._trainable_weights = list(weights)
+
+    def _all_trainable(self) -> list:
+        return self._trainable_weights + [w for layer in self.sublayers().values() for w in layer.trainable_weights]
+
+    @property
+    def non_trainable_weights(self) -> list:
+        """The weights that training leaves to the layer itself (moving averages), or alone."""
+        weights = self._non_trainable_weights + [
+            weight for layer in self.sublayers().values() for weight in layer.non_trainable_weights
+        ]
+        return weights if self.trainable else self._all_trainable() + weights
+
+    @non_trainable_weights.setter
+    def non_trainable_weights(self, weights: Iterable):
+        self._non_trainable_weights = list(weights)
+
+    @property
+    def weights(self) -> list:
+        """All weights, the trainable ones first."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    def saved_weights(self) -> list:
+        """The weights in the order of `get_weights`."""
+        return self.weights
+
+    def count_params(self) -> int:
+        """The number of numbers in the weights.
+
+        Raises:
+            RuntimeError: if the layer has no weights yet because it was never called.
+        """
+        if not self.built:
+            raise RuntimeError(
+                f"You tried to call `count_params` on {self.name}, but the layer isn't built. "
+                f"You can build it manually via: `{self.name}.build(batch_input_shape)`."
+            )
+        return sum(int(np.prod(weight.shape)) for weight in dict.fromkeys(self.saved_weights()))
+
+    # ------------------------------------------------------------------------------------------------- read and set
+
+    def get_weights(self) -> list:
+        """The current values of the weights, as numpy arrays."""
+        return [weight.numpy() for weight in self.saved_weights()]
+
+    def set_weights(self, weights: Iterable) -> None:
+        """Replace the values of the weights by `weights`, arrays in the order of `get_weights`.
+
+        Raises:
+            ValueError: if their number or a shape is wrong; then nothing is changed.
+        """
+        variables = self.saved_weights()
+        arrays = [np.asarray(weight) for weight in weights]
+        if len(variables) != len(arrays):
+            raise ValueError(
+                f'You called `set_weights(weights)` on layer "{self.name}" with a weight list of length {len(arrays)}, '
+                f"but the layer was expecting {len(variables)} weights."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            if variable.shape != array.shape:
+                raise ValueError(
+                    f"Layer weight shape {variable.shape} not compatible with provided weight shape {array.shape} "
+                    f"(weight {variable.name} of layer {self.name})."
+                )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.value = np.array(array, dtype=variable.dtype)
+
+    def get_trees(self) -> tuple[dict, dict]:
+        """The current values as params and state: trees of arrays, as from `init` and for `apply`."""
+        return jax.tree.map(lambda variable: variable.value, self.all_variables())
+
+    def set_trees(self, params: dict, state: dict | None = None) -> None:
+        """Take over params, and state unless it is None, in the form of `get_trees`.
+
+        Raises:
+            ValueError: if an array is missing, too many or of another shape; then nothing is changed.
+        """
+        pairs = []
+        for what, variables, arrays in zip(("params", "state"), self.all_variables(), (params, state), strict=True):
+            if arrays is None:
+                continue
+            expected, given = dict(trees.leaves(variables)), dict(trees.leaves(arrays))
+            for path in dict.fromkeys([*expected, *given]):
+                wanted = expected[path].shape if path in expected else None
+                found = tuple(np.shape(given[path])) if path in given else None
+                if wanted != found:
+                    raise ValueError(
+                        f"{self.name}.set_trees: at {'/'.join(path)!r} {what} should have {_shown(wanted)} and have "
+                        f"{_shown(found)}."
+                    )
+            pairs += [(variable, np.array(given[path], variable.dtype)) for path, variable in expected.items()]
+        for variable, array in pairs:
+            variable.value = array
+
+    def __getattr__(self, name):
+        found = getattr(type(self), name, None)
+        if isinstance(found, property):  # which raised an AttributeError: it has more to say than this method
+            return found.__get__(self)
+        if not name.startswith("_"):
+            for group in ("_trainable_weights", "_non_trainable_weights", "_unsaved_state"):
+                for variable in self.__dict__.get(group, ()):
+                    if _place(variable) == (name,):
+                        return variable
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # --------------------------------------------------------------------------------- what training does with them
+
+    def regularization(self, params: dict) -> list:
+        """The penalties of the weights' regularizers: a list of scalars."""
+        found = [(path, one) for path, one in trees.leaves(self.variables()[0]) if one.regularizer is not None]
+        return [one.regularizer(trees.get(params, path)) for path, one in found if trees.get(params, path) is not None]
+
+    def constrain(self, params: dict) -> dict:
+        """`params` with the constraints of the weights applied."""
+        for path, variable in trees.leaves(self.variables()[0]):
+            value = trees.get(params, path)
+            if variable.constraint is not None and value is not None:
+                params = trees.put(params, path, variable.constraint(value))
+        return params
+
+
+def _shown(shape) -> str:
+    return "nothing" if shape is None else f"an array of shape {shape}"
+
+
+def _drawn(name, shape, dtype, initializer, **options) -> Variable:
+    dtype = dtype or config.floatx()
+
+    def draw(key):
+        return initializers.draw(initializer, random.as_key(key).fold(name), shape, dtype)
+
+    return Variable(shape, dtype, name, draw=draw, **options)
+
+
+def _by_place(variables) -> dict:
+    tree: dict = {}
+    for variable in variables:
+        *outer, name = _place(variable)
+        siblings = trees.get(tree, tuple(outer), {})
+        tree = trees.put(tree, (*outer, free_name(name, siblings)), variable)
+    return tree
