@@ -29,6 +29,11 @@ class Traits:
         if self.targets is not None and self.targets not in _KINDS:
             raise ValueError(f"Traits: `targets` must be one of {', '.join(_KINDS)}, or None; got {self.targets!r}.")
 
+    @property
+    def alike(self) -> bool:
+        """Whether targets must have the shape of the output."""
+        return self.targets not in (None, "classes")
+
 
 def set_traits(targets: Any = None, per_example: bool = False) -> Callable[[_F], _F]:
     """Say of the decorated loss or metric what is known about it; see `Traits`.

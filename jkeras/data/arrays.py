@@ -244,10 +244,10 @@ def standardize_inputs(
 
 def _target_shape(shape, loss):
     """The shape that targets of an output of the given shape must have, None where nothing is known of it."""
-    targets = traits.of(loss).targets
-    if targets is None or shape is None:
+    known = traits.of(loss)
+    if known.targets is None or shape is None:
         return None
-    if targets != "classes":
+    if known.alike:
         return tuple(shape)
     if config.image_data_format() == "channels_first" and len(shape) in (4, 5):
         return (shape[0], 1, *shape[2:])
@@ -336,16 +336,16 @@ def check_loss_and_target_compatibility(
             not of its output's shape.
     """
     for target, loss, shape in zip(targets, losses, shapes, strict=True):
-        kind = traits.of(loss).targets
-        if target is None or shape is None or kind is None:
+        known = traits.of(loss)
+        if target is None or shape is None:
             continue
         given = tuple(target.shape)
-        if kind == "one-hot" and given[-1] == 1:
+        if known.targets == "one-hot" and given[-1] == 1:
             raise ValueError(
                 f"You are passing a target array of shape {given} while using as loss {_title(loss)}. {_ONE_HOT_HINT}"
             )
         # Class numbers have their own shape; `standardize_targets` looks at it before it comes here.
-        if kind != "classes" and any(want not in (None, size) for size, want in zip(given[1:], shape[1:])):  # noqa: B905
+        if known.alike and any(want not in (None, size) for size, want in zip(given[1:], shape[1:])):  # noqa: B905
             raise ValueError(
                 f"A target array with shape {given} was passed for an output of shape {tuple(shape)} while using as "
                 f"loss {_title(loss)}. This loss expects targets to have the same shape as the output."
