@@ -1,42 +1,24 @@
 """Metric functions: (y_true, y_pred) to one number per example and place, or to one number (the top-k accuracies)."""
 
+# ruff: noqa: I001 (names that are only passed on stand close together)
 from typing import Any
 
 import jax.numpy as jnp
 from jax import dtypes
 
+# fmt: off
 from jkeras import config, traits
 from jkeras.lift import lift
 from jkeras.losses import (
-    MAE,
-    MAPE,
-    MSE,
-    MSLE,
-    as_float,
-    binary_crossentropy,
-    categorical_crossentropy,
-    cosine,
-    cosine_proximity,
-    hinge,
-    kullback_leibler_divergence,
-    labels_like,
-    logcosh,
-    mae,
-    mape,
-    mean_absolute_error,
-    mean_absolute_percentage_error,
-    mean_squared_error,
-    mean_squared_logarithmic_error,
-    mse,
-    msle,
-    poisson,
-    same_float,
-    sparse_categorical_crossentropy,
+    MAE, MAPE, MSE, MSLE, as_float, binary_crossentropy, categorical_crossentropy, cosine, cosine_proximity, hinge,
+    kullback_leibler_divergence, labels_like, logcosh, mae, mape, mean_absolute_error, mean_absolute_percentage_error,
+    mean_squared_error, mean_squared_logarithmic_error, mse, msle, poisson, same_float, sparse_categorical_crossentropy,
     squared_hinge,
 )
 from jkeras.serialize.objects import deserialize_keras_object, get_function, named, serialize_keras_object
 from jkeras.traits import set_traits
 from jkeras.typing import Array, ArrayLike, CustomObjects, Function, Shape
+# fmt: on
 
 __all__ = [
     "MAE", "MAPE", "MSE", "MSLE", "binary_accuracy", "binary_crossentropy", "categorical_accuracy",
