@@ -1,33 +1,23 @@
 """Activation functions: elementwise (softmax apart), for arrays and symbols of any shape."""
 
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jkeras.lift import lift
-from jkeras.serialize.objects import deserialize_keras_object, get_function, serialize_keras_object
+from jkeras.serialize.objects import deserialize_keras_object, get_function, named, serialize_keras_object
+from jkeras.typing import Array, ArrayLike, CustomObjects, Function
 
 __all__ = [
-    "deserialize",
-    "elu",
-    "exponential",
-    "get",
-    "hard_sigmoid",
-    "linear",
-    "relu",
-    "selu",
-    "serialize",
-    "sigmoid",
-    "softmax",
-    "softplus",
-    "softsign",
-    "tanh",
-]
+    "deserialize", "elu", "exponential", "get", "hard_sigmoid", "linear", "relu", "selu", "serialize", "sigmoid",
+    "softmax", "softplus", "softsign", "tanh",
+]  # fmt: skip
 
 
 @lift
-def softmax(x, axis=-1):
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along `axis`.
 
     As in Keras 2.2.4, `axis` holds for three and more dimensions only: of a matrix always the rows sum to one.
@@ -46,7 +36,7 @@ def softmax(x, axis=-1):
 
 
 @lift
-def elu(x, alpha=1.0):
+def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     """Exponential linear unit: x where x > 0, alpha * (exp(x) - 1) elsewhere.
 
     Reference:
@@ -57,7 +47,7 @@ def elu(x, alpha=1.0):
 
 
 @lift
-def selu(x):
+def selu(x: ArrayLike) -> Array:
     """Scaled exponential linear unit: 1.0507... * elu(x, 1.6732...).
 
     It keeps mean 0 and variance 1 from layer to layer; goes with the `lecun_normal` initializer and `AlphaDropout`.
@@ -69,13 +59,13 @@ def selu(x):
 
 
 @lift
-def softplus(x):
+def softplus(x: ArrayLike) -> Array:
     """log(1 + exp(x))."""
     return jax.nn.softplus(x)
 
 
 @lift
-def softsign(x):
+def softsign(x: ArrayLike) -> Array:
     """x / (1 + abs(x))."""
     return jax.nn.soft_sign(x)
 
@@ -86,7 +76,7 @@ def _is_zero(value) -> bool:
 
 
 @lift
-def relu(x, alpha=0.0, max_value=None, threshold=0.0):
+def relu(x: ArrayLike, alpha: ArrayLike = 0.0, max_value: ArrayLike | None = None, threshold: ArrayLike = 0.0) -> Array:
     """Rectified linear unit: max(x, 0), or, with options,
 
     max_value where x >= max_value; x where threshold <= x < max_value; alpha * (x - threshold) elsewhere.
@@ -111,49 +101,49 @@ def relu(x, alpha=0.0, max_value=None, threshold=0.0):
 
 
 @lift
-def tanh(x):
+def tanh(x: ArrayLike) -> Array:
     """Hyperbolic tangent."""
     return jnp.tanh(x)
 
 
 @lift
-def sigmoid(x):
+def sigmoid(x: ArrayLike) -> Array:
     """1 / (1 + exp(-x))."""
     return jax.nn.sigmoid(x)
 
 
 @lift
-def hard_sigmoid(x):
+def hard_sigmoid(x: ArrayLike) -> Array:
     """0.2 * x + 0.5, kept within 0 and 1."""
     line = 0.2 * jnp.asarray(x) + 0.5
     return jnp.where(line < 0, 0, jnp.where(line > 1, 1, line))
 
 
 @lift
-def exponential(x):
+def exponential(x: ArrayLike) -> Array:
     """exp(x)."""
     return jnp.exp(x)
 
 
-def linear(x):
+def linear(x: Any) -> Any:
     """x itself."""
     return x
 
 
-_functions = {name: globals()[name] for name in __all__ if name not in ("deserialize", "get", "serialize")}
+_functions = named(globals())
 
 
-def serialize(activation):
+def serialize(activation: Function | None) -> str | dict | None:
     """The name of an activation function."""
     return serialize_keras_object(activation)
 
 
-def deserialize(name, custom_objects=None):
+def deserialize(name: str | dict, custom_objects: CustomObjects = None) -> Function:
     """The activation function called `name`."""
     return deserialize_keras_object(name, _functions, custom_objects, "activation function")
 
 
-def get(identifier):
+def get(identifier: str | dict | Function | None) -> Function:
     """The activation function that `identifier` means: `linear` for None, a name, or the function itself.
 
     Raises:

@@ -7,6 +7,8 @@ file is only read, never written.
 import contextlib
 import json
 import os
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "data_format",
@@ -66,9 +68,9 @@ def epsilon() -> float:
     return _settings["epsilon"]
 
 
-def set_epsilon(epsilon: float) -> None:
+def set_epsilon(e: float) -> None:
     """Set the fuzz factor."""
-    _settings["epsilon"] = float(epsilon)
+    _settings["epsilon"] = float(e)
 
 
 def image_data_format() -> str:
@@ -103,7 +105,7 @@ def data_format(value: str | None) -> str:
     return value
 
 
-def precision(dtypes):
+def precision(dtypes: Iterable[Any]):
     """A context in which JAX computes with 64 bits where one of `dtypes` has them, and as it is otherwise."""
     import jax
 

@@ -8,26 +8,15 @@ from jkeras.serialize.objects import (
     config_from_signature,
     deserialize_keras_object,
     get_instance,
+    named,
     serialize_keras_object,
 )
+from jkeras.typing import ArrayLike, CustomObjects, Function, Ints
 
 __all__ = [
-    "Constraint",
-    "MaxNorm",
-    "MinMaxNorm",
-    "NonNeg",
-    "UnitNorm",
-    "deserialize",
-    "get",
-    "max_norm",
-    "maxnorm",
-    "min_max_norm",
-    "non_neg",
-    "nonneg",
-    "serialize",
-    "unit_norm",
-    "unitnorm",
-]
+    "Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "max_norm", "maxnorm",
+    "min_max_norm", "non_neg", "nonneg", "serialize", "unit_norm", "unitnorm",
+]  # fmt: skip
 
 
 def _norms(w, axis):
@@ -38,7 +27,7 @@ def _norms(w, axis):
 class Constraint:
     """The base of all constraints: leaves the weight as it is."""
 
-    def __call__(self, w):
+    def __call__(self, w: ArrayLike):
         return w
 
     def get_config(self) -> dict:
@@ -58,12 +47,12 @@ class MaxNorm(Constraint):
         Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 15, 2014
     """
 
-    def __init__(self, max_value: float = 2, axis=0):
+    def __init__(self, max_value: float = 2, axis: Ints = 0):
         self.max_value = max_value
         self.axis = axis
 
     @lift
-    def __call__(self, w):
+    def __call__(self, w: ArrayLike):
         norms = _norms(w, self.axis)
         return w * (jnp.clip(norms, 0, max(0, self.max_value)) / (config.epsilon() + norms))
 
@@ -72,7 +61,7 @@ class NonNeg(Constraint):
     """max(w, 0): no weight is negative."""
 
     @lift
-    def __call__(self, w):
+    def __call__(self, w: ArrayLike):
         w = jnp.asarray(w)
         return w * (w >= 0).astype(w.dtype)
 
@@ -84,11 +73,11 @@ class UnitNorm(Constraint):
         axis: as in `MaxNorm`.
     """
 
-    def __init__(self, axis=0):
+    def __init__(self, axis: Ints = 0):
         self.axis = axis
 
     @lift
-    def __call__(self, w):
+    def __call__(self, w: ArrayLike):
         return w / (config.epsilon() + _norms(w, self.axis))
 
 
@@ -102,14 +91,14 @@ class MinMaxNorm(Constraint):
         axis: as in `MaxNorm`.
     """
 
-    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis=0):
+    def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Ints = 0):
         self.min_value = min_value
         self.max_value = max_value
         self.rate = rate
         self.axis = axis
 
     @lift
-    def __call__(self, w):
+    def __call__(self, w: ArrayLike):
         norms = _norms(w, self.axis)
         bounded = jnp.clip(norms, self.min_value, max(self.min_value, self.max_value))
         desired = self.rate * bounded + (1 - self.rate) * norms
@@ -121,20 +110,20 @@ non_neg = nonneg = NonNeg
 unit_norm = unitnorm = UnitNorm
 min_max_norm = MinMaxNorm
 
-_objects = {name: globals()[name] for name in __all__ if name not in ("deserialize", "get", "serialize")}
+_objects = named(globals())
 
 
-def serialize(constraint):
+def serialize(constraint: Function | None) -> str | dict | None:
     """The class name and config of a constraint (the name, of a function)."""
     return serialize_keras_object(constraint)
 
 
-def deserialize(config, custom_objects=None):
+def deserialize(config: str | dict, custom_objects: CustomObjects = None):
     """The constraint that `config`, a dict of class_name and config, describes."""
     return deserialize_keras_object(config, _objects, custom_objects, "constraint")
 
 
-def get(identifier):
+def get(identifier: str | dict | Function | None):
     """The constraint that `identifier` means: None for None, a name, a config, or the constraint itself.
 
     Raises:

@@ -5,6 +5,8 @@ everywhere.
 """
 
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,43 +17,17 @@ from jkeras.serialize.objects import (
     deserialize_keras_object,
     get_instance,
     has_arg,
+    named,
     serialize_keras_object,
 )
+from jkeras.typing import ArrayLike, CustomObjects, DType, Function, Seed
 
 __all__ = [
-    "Constant",
-    "Identity",
-    "Initializer",
-    "Ones",
-    "Orthogonal",
-    "RandomNormal",
-    "RandomUniform",
-    "TruncatedNormal",
-    "VarianceScaling",
-    "Zeros",
-    "constant",
-    "deserialize",
-    "draw",
-    "get",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "identity",
-    "lecun_normal",
-    "lecun_uniform",
-    "normal",
-    "one",
-    "ones",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "serialize",
-    "truncated_normal",
-    "uniform",
-    "zero",
-    "zeros",
-]
+    "Constant", "Identity", "Initializer", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+    "VarianceScaling", "Zeros", "constant", "deserialize", "draw", "get", "glorot_normal", "glorot_uniform",
+    "he_normal", "he_uniform", "identity", "lecun_normal", "lecun_uniform", "normal", "one", "ones", "orthogonal",
+    "random_normal", "random_uniform", "serialize", "truncated_normal", "uniform", "zero", "zeros",
+]  # fmt: skip
 
 _CHUNK = 1 << 16  # numbers drawn at a time: they stay in the cache until they are in the weight's own type
 
@@ -69,7 +45,7 @@ class Initializer:
 
     seed: int | None = None
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         raise NotImplementedError(f"{type(self).__name__} does not define `__call__(self, shape, dtype=None)`.")
 
     def get_config(self) -> dict:
@@ -77,7 +53,7 @@ class Initializer:
         return config_from_signature(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "Initializer":
         """The initializer that `get_config` described. A `dtype`, which tf.keras writes, is left out."""
         return cls(**{name: value for name, value in config.items() if name != "dtype"})
 
@@ -119,14 +95,14 @@ def _truncated_normal(generator, shape, dtype, mean, stddev):
 class Zeros(Initializer):
     """All zeros."""
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         return np.zeros(shape, _dtype(dtype))
 
 
 class Ones(Initializer):
     """All ones."""
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         return np.ones(shape, _dtype(dtype))
 
 
@@ -137,10 +113,10 @@ class Constant(Initializer):
         value: a number, or an array of as many numbers as the weight has.
     """
 
-    def __init__(self, value=0):
+    def __init__(self, value: ArrayLike = 0):
         self.value = value
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         value = np.asarray(self.value)
         if value.size == 1:
             return np.full(shape, value.item(), _dtype(dtype))
@@ -163,7 +139,7 @@ class RandomNormal(Initializer):
         self.stddev = stddev
         self.seed = seed
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         return _normal(self._generator(key), shape, dtype, self.mean, self.stddev)
 
 
@@ -181,7 +157,7 @@ class RandomUniform(Initializer):
         self.maxval = maxval
         self.seed = seed
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         return _uniform(self._generator(key), shape, dtype, self.minval, self.maxval)
 
 
@@ -194,7 +170,7 @@ class TruncatedNormal(RandomNormal):
         seed: an integer, to draw the same numbers at every call.
     """
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         return _truncated_normal(self._generator(key), shape, dtype, self.mean, self.stddev)
 
 
@@ -224,7 +200,7 @@ class VarianceScaling(Initializer):
             raise ValueError(f"VarianceScaling: `distribution` must be 'normal' or 'uniform'. Got: {distribution!r}")
         self.seed = seed
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         fan_in, fan_out = _compute_fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
@@ -256,7 +232,7 @@ class Orthogonal(Initializer):
         self.gain = gain
         self.seed = seed
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: a weight of at least two axes was expected. Got the shape {tuple(shape)}")
         rows, columns = int(np.prod(shape[:-1])), shape[-1]
@@ -279,7 +255,7 @@ class Identity(Initializer):
     def __init__(self, gain: float = 1.0):
         self.gain = gain
 
-    def __call__(self, shape, dtype=None, *, key=None) -> np.ndarray:
+    def __call__(self, shape: Sequence[int], dtype: DType = None, *, key: Any = None) -> np.ndarray:
         if len(shape) != 2:
             raise ValueError(f"Identity can only be used for 2D matrices. Got the shape {tuple(shape)}")
         size = min(shape)
@@ -289,7 +265,7 @@ class Identity(Initializer):
         return np.tile(matrix, (shape[0] // size, shape[1] // size))
 
 
-def lecun_uniform(seed=None) -> VarianceScaling:
+def lecun_uniform(seed: Seed = None) -> VarianceScaling:
     """Uniform within sqrt(3 / fan_in).
 
     Reference:
@@ -298,7 +274,7 @@ def lecun_uniform(seed=None) -> VarianceScaling:
     return VarianceScaling(1.0, "fan_in", "uniform", seed)
 
 
-def lecun_normal(seed=None) -> VarianceScaling:
+def lecun_normal(seed: Seed = None) -> VarianceScaling:
     """Truncated normal of standard deviation sqrt(1 / fan_in); goes with `selu`.
 
     Reference:
@@ -307,7 +283,7 @@ def lecun_normal(seed=None) -> VarianceScaling:
     return VarianceScaling(1.0, "fan_in", "normal", seed)
 
 
-def glorot_uniform(seed=None) -> VarianceScaling:
+def glorot_uniform(seed: Seed = None) -> VarianceScaling:
     """Uniform within sqrt(6 / (fan_in + fan_out)).
 
     Reference:
@@ -316,7 +292,7 @@ def glorot_uniform(seed=None) -> VarianceScaling:
     return VarianceScaling(1.0, "fan_avg", "uniform", seed)
 
 
-def glorot_normal(seed=None) -> VarianceScaling:
+def glorot_normal(seed: Seed = None) -> VarianceScaling:
     """Truncated normal of standard deviation sqrt(2 / (fan_in + fan_out)).
 
     Reference:
@@ -325,7 +301,7 @@ def glorot_normal(seed=None) -> VarianceScaling:
     return VarianceScaling(1.0, "fan_avg", "normal", seed)
 
 
-def he_uniform(seed=None) -> VarianceScaling:
+def he_uniform(seed: Seed = None) -> VarianceScaling:
     """Uniform within sqrt(6 / fan_in).
 
     Reference:
@@ -334,7 +310,7 @@ def he_uniform(seed=None) -> VarianceScaling:
     return VarianceScaling(2.0, "fan_in", "uniform", seed)
 
 
-def he_normal(seed=None) -> VarianceScaling:
+def he_normal(seed: Seed = None) -> VarianceScaling:
     """Truncated normal of standard deviation sqrt(2 / fan_in).
 
     Reference:
@@ -379,7 +355,7 @@ def _compute_fans(shape, data_format="channels_last"):
     return inputs * int(np.prod(window)), outputs * int(np.prod(window))
 
 
-def draw(initializer, key, shape, dtype=None) -> np.ndarray:
+def draw(initializer: Function, key: Any, shape: Sequence[int], dtype: DType = None) -> np.ndarray:
     """The initial value that any initializer gives, also one the user wrote.
 
     Arguments:
@@ -412,20 +388,20 @@ def draw(initializer, key, shape, dtype=None) -> np.ndarray:
     return value.astype(dtype, copy=not ours)  # a user's array stays the user's: it may be changed later
 
 
-_objects = {name: globals()[name] for name in __all__ if name not in ("deserialize", "draw", "get", "serialize")}
+_objects = named(globals())
 
 
-def serialize(initializer):
+def serialize(initializer: Function | None) -> str | dict | None:
     """The class name and config of an initializer (the name, of a function)."""
     return serialize_keras_object(initializer)
 
 
-def deserialize(config, custom_objects=None):
+def deserialize(config: str | dict, custom_objects: CustomObjects = None) -> Any:
     """The initializer that `config`, a dict of class_name and config, describes."""
     return deserialize_keras_object(config, _objects, custom_objects, "initializer")
 
 
-def get(identifier):
+def get(identifier: str | dict | Function | None) -> Any:
     """The initializer that `identifier` means: a name, a config, a class, or the initializer itself.
 
     Raises:

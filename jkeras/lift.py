@@ -6,14 +6,21 @@ compute, on symbols they ask the symbol to remember the call. What a remembered 
 """
 
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-__all__ = ["Symbol", "lift"]
+import jax
+
+__all__ = ["Symbol", "lift", "lifted"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-class Symbol:
+class Symbol(jax.Array if TYPE_CHECKING else object):  # a type checker lets it stand wherever an array may
     """A value that does not exist yet. The graph's tensors derive from it."""
 
-    def __lift__(self, function, args, kwargs):
+    def __lift__(self, function: Callable, args: tuple, kwargs: dict) -> Any:
         """Remember `function(*args, **kwargs)`, one of whose arguments is this symbol; return the result's
         symbol(s)."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a call on it is remembered.")
@@ -30,7 +37,7 @@ def _first_symbol(values):
     return None
 
 
-def lift(function):
+def lift(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Let `function`, written for arrays, also accept symbols among its arguments (also inside lists and tuples).
 
     Example:
@@ -51,3 +58,14 @@ def lift(function):
         return symbol.__lift__(function, args, kwargs)
 
     return lifted
+
+
+def lifted(name: str, documentation: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """`lift` for one of a family of functions that another function makes: with a name and documentation of its own."""
+
+    def with_name(function):
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = documentation
+        return lift(function)
+
+    return with_name

@@ -10,41 +10,20 @@ from jax import dtypes
 
 from jkeras import config
 from jkeras.lift import lift
-from jkeras.serialize.objects import deserialize_keras_object, get_function, serialize_keras_object
+from jkeras.serialize.objects import deserialize_keras_object, get_function, named, serialize_keras_object
+from jkeras.traits import set_traits
+from jkeras.typing import Array, ArrayLike, CustomObjects, Function
 
 __all__ = [
-    "KLD",
-    "MAE",
-    "MAPE",
-    "MSE",
-    "MSLE",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "categorical_hinge",
-    "cosine",
-    "cosine_proximity",
-    "deserialize",
-    "get",
-    "hinge",
-    "kld",
-    "kullback_leibler_divergence",
-    "logcosh",
-    "mae",
-    "mape",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "mse",
-    "msle",
-    "poisson",
-    "serialize",
-    "sparse_categorical_crossentropy",
+    "KLD", "MAE", "MAPE", "MSE", "MSLE", "binary_crossentropy", "categorical_crossentropy", "categorical_hinge",
+    "cosine", "cosine_proximity", "deserialize", "get", "hinge", "kld", "kullback_leibler_divergence", "logcosh", "mae",
+    "mape", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
+    "mean_squared_logarithmic_error", "mse", "msle", "poisson", "serialize", "sparse_categorical_crossentropy",
     "squared_hinge",
-]
+]  # fmt: skip
 
 
-def as_float(value):
+def as_float(value: ArrayLike) -> Array:
     """`value` as an array of a float type: its own, or the default one for integers and booleans."""
     value = jnp.asarray(value)
     if jnp.issubdtype(value.dtype, jnp.floating):
@@ -52,13 +31,13 @@ def as_float(value):
     return value.astype(dtypes.canonicalize_dtype(config.floatx()))
 
 
-def same_float(y_true, y_pred):
+def same_float(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     """Both as arrays of the float type of `y_pred`."""
     y_pred = as_float(y_pred)
     return jnp.asarray(y_true).astype(y_pred.dtype), y_pred
 
 
-def labels_like(y_true, y_pred, name):
+def labels_like(y_true: ArrayLike, y_pred: ArrayLike, name: str) -> Array:
     """Integer labels of the shape of `y_pred` without its last axis.
 
     Raises:
@@ -73,7 +52,7 @@ def labels_like(y_true, y_pred, name):
         ) from error
 
 
-def absolute(x):
+def absolute(x: Array) -> Array:
     """|x|, with the gradient 0 at 0 that Keras has there (that of jnp.abs is 1)."""
     return x * jnp.sign(x)
 
@@ -94,29 +73,33 @@ def _mean(x):
 # --------------------------------------------------------------------------------------------------- distances
 
 
+@set_traits("output", per_example=True)
 @lift
-def mean_squared_error(y_true, y_pred):
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean((y_pred - y_true)^2) over the last axis."""
     y_true, y_pred = same_float(y_true, y_pred)
     return _mean(jnp.square(y_pred - y_true))
 
 
+@set_traits("output", per_example=True)
 @lift
-def mean_absolute_error(y_true, y_pred):
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean(|y_pred - y_true|) over the last axis."""
     y_true, y_pred = same_float(y_true, y_pred)
     return _mean(absolute(y_pred - y_true))
 
 
+@set_traits("output", per_example=True)
 @lift
-def mean_absolute_percentage_error(y_true, y_pred):
+def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """100 * mean(|y_true - y_pred| / max(|y_true|, epsilon)) over the last axis."""
     y_true, y_pred = same_float(y_true, y_pred)
     return 100.0 * _mean(absolute((y_true - y_pred) / _at_least(absolute(y_true), config.epsilon())))
 
 
+@set_traits("output", per_example=True)
 @lift
-def mean_squared_logarithmic_error(y_true, y_pred):
+def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean((log(1 + y_pred) - log(1 + y_true))^2) over the last axis, of values not below epsilon."""
     y_true, y_pred = same_float(y_true, y_pred)
     first = jnp.log(_at_least(y_pred, config.epsilon()) + 1.0)
@@ -124,16 +107,18 @@ def mean_squared_logarithmic_error(y_true, y_pred):
     return _mean(jnp.square(first - second))
 
 
+@set_traits("output", per_example=True)
 @lift
-def logcosh(y_true, y_pred):
+def logcosh(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean(log(cosh(y_pred - y_true))) over the last axis: the square's half when small, the distance when large."""
     y_true, y_pred = same_float(y_true, y_pred)
     error = y_pred - y_true
     return _mean(error + jax.nn.softplus(-2.0 * error) - jnp.log(2.0).astype(error.dtype))
 
 
+@set_traits("output", per_example=True)
 @lift
-def cosine_proximity(y_true, y_pred):
+def cosine_proximity(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """-sum(y_true * y_pred) over the last axis, both scaled to length one: -1 for the same direction."""
     y_true, y_pred = same_float(y_true, y_pred)
     return -jnp.sum(_unit(y_true) * _unit(y_pred), axis=-1)
@@ -146,22 +131,25 @@ def _unit(x):
 # ----------------------------------------------------------------------------------------------------- margins
 
 
+@set_traits("output", per_example=True)
 @lift
-def hinge(y_true, y_pred):
+def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean(max(1 - y_true * y_pred, 0)) over the last axis; y_true is -1 or 1."""
     y_true, y_pred = same_float(y_true, y_pred)
     return _mean(_at_least(1.0 - y_true * y_pred, 0.0))
 
 
+@set_traits("output", per_example=True)
 @lift
-def squared_hinge(y_true, y_pred):
+def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean(max(1 - y_true * y_pred, 0)^2) over the last axis; y_true is -1 or 1."""
     y_true, y_pred = same_float(y_true, y_pred)
     return _mean(jnp.square(_at_least(1.0 - y_true * y_pred, 0.0)))
 
 
+@set_traits("output", per_example=True)
 @lift
-def categorical_hinge(y_true, y_pred):
+def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """max(0, 1 + max((1 - y_true) * y_pred) - sum(y_true * y_pred)) over the last axis; y_true is one-hot."""
     y_true, y_pred = same_float(y_true, y_pred)
     positive = jnp.sum(y_true * y_pred, axis=-1)
@@ -181,7 +169,7 @@ def _check_axis(axis, ndim, name):
 
 
 @lift
-def categorical_terms(target, output, from_logits=False, axis=-1):
+def categorical_terms(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1) -> Array:
     """-sum(target * log(output)) over `axis`, of outputs scaled to sum to one, then kept within [epsilon, 1 - epsilon].
 
     Arguments:
@@ -202,7 +190,7 @@ def categorical_terms(target, output, from_logits=False, axis=-1):
 
 
 @lift
-def sparse_categorical_terms(target, output, from_logits=False, axis=-1):
+def sparse_categorical_terms(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1) -> Array:
     """log(sum(output)) - log(output[target]) over `axis`, of outputs kept within [epsilon, 1 - epsilon].
 
     A label that is no class gives NaN.
@@ -227,7 +215,7 @@ def sparse_categorical_terms(target, output, from_logits=False, axis=-1):
 
 
 @lift
-def binary_terms(target, output, from_logits=False):
+def binary_terms(target: ArrayLike, output: ArrayLike, from_logits: bool = False) -> Array:
     """-(target * log(output) + (1 - target) * log(1 - output)), of outputs kept within [epsilon, 1 - epsilon].
 
     Arguments:
@@ -244,34 +232,39 @@ def binary_terms(target, output, from_logits=False):
     return jnp.where(positive, output, 0) - output * target + rest
 
 
+@set_traits("one-hot", per_example=True)
 @lift
-def categorical_crossentropy(y_true, y_pred):
+def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """-sum(y_true * log(y_pred)) over the last axis; y_true is one-hot, y_pred sums to one."""
     return categorical_terms(y_true, y_pred)
 
 
+@set_traits("classes", per_example=True)
 @lift
-def sparse_categorical_crossentropy(y_true, y_pred):
+def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """-log(y_pred[y_true]) over the last axis; y_true are integer labels, y_pred sums to one."""
     return sparse_categorical_terms(y_true, y_pred)
 
 
+@set_traits("binary", per_example=True)
 @lift
-def binary_crossentropy(y_true, y_pred):
+def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean of -(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred)) over the last axis."""
     return _mean(binary_terms(y_true, y_pred))
 
 
+@set_traits("output", per_example=True)
 @lift
-def kullback_leibler_divergence(y_true, y_pred):
+def kullback_leibler_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """sum(y_true * log(y_true / y_pred)) over the last axis, of values kept within [epsilon, 1]."""
     y_true, y_pred = same_float(y_true, y_pred)
     y_true, y_pred = (_clip(y, config.epsilon(), 1.0) for y in (y_true, y_pred))
     return jnp.sum(y_true * jnp.log(y_true / y_pred), axis=-1)
 
 
+@set_traits("output", per_example=True)
 @lift
-def poisson(y_true, y_pred):
+def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """mean(y_pred - y_true * log(y_pred + epsilon)) over the last axis."""
     y_true, y_pred = same_float(y_true, y_pred)
     return _mean(y_pred - y_true * jnp.log(y_pred + config.epsilon()))
@@ -284,20 +277,20 @@ msle = MSLE = mean_squared_logarithmic_error
 kld = KLD = kullback_leibler_divergence
 cosine = cosine_proximity
 
-_functions = {name: globals()[name] for name in __all__ if name not in ("deserialize", "get", "serialize")}
+_functions = named(globals())
 
 
-def serialize(loss):
+def serialize(loss: Function | None) -> str | dict | None:
     """The name of a loss function (or class name and config of a loss object)."""
     return serialize_keras_object(loss)
 
 
-def deserialize(name, custom_objects=None):
+def deserialize(name: str | dict, custom_objects: CustomObjects = None) -> Function:
     """The loss function called `name`."""
     return deserialize_keras_object(name, _functions, custom_objects, "loss function")
 
 
-def get(identifier):
+def get(identifier: str | dict | Function | None) -> Function | None:
     """The loss function that `identifier` means: None for None, a name, or the function itself.
 
     Raises:

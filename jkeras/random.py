@@ -83,7 +83,7 @@ class Key:
     def copy(self) -> "Key":
         """The same key in memory of its own, for a program that takes over the memory of its arguments."""
         words = np.array(jax.random.key_data(self.base))
-        return dataclasses.replace(self, base=jax.random.wrap_key_data(words, impl=jax.random.key_impl(self.base)))
+        return dataclasses.replace(self, base=_key_of(words, jax.random.key_impl(self.base)))
 
 
 def as_key(key: Any) -> Key:
@@ -112,7 +112,12 @@ def _from_seed(seed: int):
     """`jax.random.key(seed)`; for JAX's own generator without compiling a program for it."""
     if jax.config.jax_default_prng_impl != "threefry2x32" or not 0 <= seed < 2**32:
         return jax.random.key(seed)
-    return jax.random.wrap_key_data(np.array([0, seed], np.uint32))
+    return _key_of(np.array([0, seed], np.uint32))
+
+
+def _key_of(words: Any, impl: Any = None) -> jax.Array:
+    """The JAX key of these words, which may be numpy's."""
+    return jax.random.wrap_key_data(words, impl=impl)
 
 
 # ------------------------------------------------------------------------------------------- draws in compiled code
@@ -176,7 +181,7 @@ def host(key: Any, *names: Any) -> np.random.RandomState:
 def host_key(key: Any):
     """The plain JAX key for what `key` is for, derived on the host; the key must be concrete."""
     key = as_key(key)
-    return jax.random.wrap_key_data(_digest(key)[:2], impl="threefry2x32") if key.path else key.base
+    return _key_of(_digest(key)[:2], "threefry2x32") if key.path else key.base
 
 
 def _digest(key: Key) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 from jkeras import config
 from jkeras.lift import lift
 from jkeras.losses import absolute
-from jkeras.serialize.objects import deserialize_keras_object, get_instance, serialize_keras_object
+from jkeras.serialize.objects import deserialize_keras_object, get_instance, named, serialize_keras_object
+from jkeras.typing import ArrayLike, CustomObjects, Function
 
 __all__ = ["L1L2", "Regularizer", "deserialize", "get", "l1", "l1_l2", "l2", "serialize"]
 
@@ -14,11 +15,11 @@ __all__ = ["L1L2", "Regularizer", "deserialize", "get", "l1", "l1_l2", "l2", "se
 class Regularizer:
     """The base of all regularizers: costs nothing."""
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike):
         return 0.0
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "Regularizer":
         """The regularizer that `get_config` described."""
         return cls(**config)
 
@@ -37,7 +38,7 @@ class L1L2(Regularizer):
         self.l2 = np.asarray(l2, jnp.dtype(config.floatx()))
 
     @lift
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike):
         x = jnp.asarray(x)
         cost = 0.0
         if self.l1:
@@ -51,35 +52,35 @@ class L1L2(Regularizer):
         return {"l1": float(self.l1), "l2": float(self.l2)}
 
 
-def l1(l=0.01):  # noqa: E741 (Keras's name)
+def l1(l: float = 0.01):  # noqa: E741 (Keras's name)
     """sum(l * |x|)."""
     return L1L2(l1=l)
 
 
-def l2(l=0.01):  # noqa: E741 (Keras's name)
+def l2(l: float = 0.01):  # noqa: E741 (Keras's name)
     """sum(l * x^2)."""
     return L1L2(l2=l)
 
 
-def l1_l2(l1=0.01, l2=0.01):
+def l1_l2(l1: float = 0.01, l2: float = 0.01):
     """sum(l1 * |x|) + sum(l2 * x^2)."""
     return L1L2(l1=l1, l2=l2)
 
 
-_objects = {name: globals()[name] for name in __all__ if name not in ("deserialize", "get", "serialize")}
+_objects = named(globals())
 
 
-def serialize(regularizer):
+def serialize(regularizer: Function | None) -> str | dict | None:
     """The class name and config of a regularizer (the name, of a function)."""
     return serialize_keras_object(regularizer)
 
 
-def deserialize(config, custom_objects=None):
+def deserialize(config: str | dict, custom_objects: CustomObjects = None):
     """The regularizer that `config`, a dict of class_name and config, describes."""
     return deserialize_keras_object(config, _objects, custom_objects, "regularizer")
 
 
-def get(identifier):
+def get(identifier: str | dict | Function | None):
     """The regularizer that `identifier` means: None for None, a name, a config, or the regularizer itself.
 
     Raises:

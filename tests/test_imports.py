@@ -11,11 +11,11 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "jkeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "batch", "random", "lift", "trees"}
+BASE = {"config", "batch", "random", "lift", "traits", "trees", "typing"}
 LEAVES = {"activations", "initializers", "regularizers", "constraints", "losses", "metrics"}
 CORE = BASE | LEAVES | {"serialize", "graph"}
 # Public addresses of helpers that the shell itself needs; they stand below it, and may not import it.
-HELPERS = {"utils.data_utils", "utils.generic_utils", "utils.layer_utils"}
+HELPERS = {"utils.generic_utils", "utils.layer_utils"}
 SHELL = CORE | HELPERS | {"layers", "train", "data", "optimizers", "callbacks", "engine"}
 
 # What each inner room may import, besides itself. A room that is not here is an outer one (backend, utils, datasets,
@@ -26,8 +26,8 @@ MAY_IMPORT = {
     **dict.fromkeys(LEAVES, BASE | LEAVES | {"serialize"}),
     "graph": CORE,
     "layers": CORE,
-    "train": {"config", "random", "batch", "trees"},
-    "data": {"config"},
+    "train": {"config", "random", "batch", "trees", "typing"},
+    "data": {"config", "traits", "trees", "typing"},
     **dict.fromkeys(HELPERS, CORE | HELPERS | {"layers", "data"}),
     "optimizers": CORE | {"train"},
     "callbacks": SHELL - {"engine"},

@@ -1,5 +1,7 @@
 """Connectionist temporal classification: the cost of a labelling, and decoding. The last class is the blank."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +10,11 @@ import optax
 from jkeras import config
 from jkeras.graph.tensor import Node, SymbolicTensor, is_symbol, unique_name
 from jkeras.lift import lift
-
-__all__ = ["ctc_batch_cost", "ctc_decode"]
+from jkeras.typing import Array, ArrayLike
 
 
 @lift
-def ctc_batch_cost(y_true, y_pred, input_length, label_length):
+def ctc_batch_cost(y_true: ArrayLike, y_pred: ArrayLike, input_length: ArrayLike, label_length: ArrayLike) -> Array:
     """-log of the probability of each labelling, summed over all its alignments with the sequence.
 
     Arguments:
@@ -39,7 +40,9 @@ def ctc_batch_cost(y_true, y_pred, input_length, label_length):
     return optax.ctc_loss(logits, steps, y_true, labels, blank_id=y_pred.shape[-1] - 1)[:, None]
 
 
-def ctc_decode(y_pred, input_length, greedy=True, beam_width=100, top_paths=1):
+def ctc_decode(
+    y_pred: ArrayLike, input_length: ArrayLike, greedy: bool = True, beam_width: int = 100, top_paths: int = 1
+) -> tuple[list, Any]:
     """The most probable labellings.
 
     Arguments:
@@ -59,7 +62,7 @@ def ctc_decode(y_pred, input_length, greedy=True, beam_width=100, top_paths=1):
     if not any(isinstance(value, jax.core.Tracer) for value in (y_pred, input_length)):
         labels, scores = _decode(y_pred, input_length, greedy, beam_width, paths)
         return [part[:, : max(int((part >= 0).sum(1).max(initial=0)), 1)] for part in labels], scores
-    batch, time, _ = y_pred.shape
+    batch, time, _ = jnp.shape(y_pred)
     shapes = (
         [jax.ShapeDtypeStruct((batch, time), jnp.int32)] * paths,
         jax.ShapeDtypeStruct((batch, paths), jnp.float32),
@@ -127,7 +130,7 @@ def _beam_search(logits, width, paths) -> list:
             for label in range(blank):
                 again = labelling and labelling[-1] == label
                 add((*labelling, label), nothing, (ends_blank if again else total) + step[label])
-        best = sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))
+        best = sorted(grown.items(), key=lambda item: -np.logaddexp.reduce(item[1]))
         beams = dict(best[:width])
-    ranked = [(list(labelling), np.logaddexp(*ends)) for labelling, ends in beams.items()]
+    ranked = [(list(labelling), np.logaddexp.reduce(ends)) for labelling, ends in beams.items()]
     return [(_merged(labelling, blank), score) for labelling, score in ranked[:paths]]

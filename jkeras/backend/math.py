@@ -6,61 +6,18 @@ from jax import lax
 
 from jkeras import config
 from jkeras.layers.merge import batch_dot as _batch_dot
-from jkeras.lift import lift
+from jkeras.lift import lift, lifted
 from jkeras.losses import absolute
-
-__all__ = [
-    "abs",
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "batch_dot",
-    "cast",
-    "clip",
-    "cos",
-    "cumprod",
-    "cumsum",
-    "dot",
-    "equal",
-    "exp",
-    "greater",
-    "greater_equal",
-    "identity",
-    "in_top_k",
-    "l2_normalize",
-    "less",
-    "less_equal",
-    "log",
-    "logsumexp",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "not_equal",
-    "pow",
-    "prod",
-    "round",
-    "sign",
-    "sin",
-    "sqrt",
-    "square",
-    "std",
-    "stop_gradient",
-    "sum",
-    "transpose",
-    "var",
-]
+from jkeras.metrics import in_top_k as in_top_k
+from jkeras.typing import Array, ArrayLike, Axes, DTypeLike, Ints, Name, Tree
 
 
 def _elementwise(name, function, formula):
-    def elementwise(x):
+    @lifted(name, f"{formula}, elementwise.")
+    def elementwise(x: ArrayLike) -> Array:
         return function(jnp.asarray(x))
 
-    elementwise.__name__ = elementwise.__qualname__ = name
-    elementwise.__doc__ = f"{formula}, elementwise."
-    return lift(elementwise)
+    return elementwise
 
 
 abs = _elementwise("abs", absolute, "|x|")
@@ -75,12 +32,11 @@ sqrt = _elementwise("sqrt", lambda x: jnp.sqrt(jnp.where(x < 0, 0, x)), "The squ
 
 
 def _comparison(name, function, symbol):
-    def comparison(x, y):
+    @lifted(name, f"x {symbol} y, elementwise: an array of bool.")
+    def comparison(x: ArrayLike, y: ArrayLike) -> Array:
         return function(jnp.asarray(x), jnp.asarray(y))
 
-    comparison.__name__ = comparison.__qualname__ = name
-    comparison.__doc__ = f"x {symbol} y, elementwise: an array of bool."
-    return lift(comparison)
+    return comparison
 
 
 equal = _comparison("equal", jnp.equal, "==")
@@ -92,27 +48,27 @@ less_equal = _comparison("less_equal", jnp.less_equal, "<=")
 
 
 @lift
-def maximum(x, y):
+def maximum(x: ArrayLike, y: ArrayLike) -> Array:
     """The larger of x and y, elementwise; where they are equal the gradient goes to x."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     return jnp.where(x >= y, x, y)
 
 
 @lift
-def minimum(x, y):
+def minimum(x: ArrayLike, y: ArrayLike) -> Array:
     """The smaller of x and y, elementwise; where they are equal the gradient goes to x."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     return jnp.where(x <= y, x, y)
 
 
 @lift
-def pow(x, a):
+def pow(x: ArrayLike, a: ArrayLike) -> Array:
     """x^a, elementwise."""
     return jnp.power(jnp.asarray(x), a)
 
 
 @lift
-def clip(x, min_value, max_value):
+def clip(x: ArrayLike, min_value: ArrayLike | None, max_value: ArrayLike | None) -> Array:
     """x, at least `min_value` and at most `max_value` (None: no bound), elementwise."""
     x = jnp.asarray(x)
     if isinstance(min_value, (int, float)) and isinstance(max_value, (int, float)) and max_value < min_value:
@@ -123,19 +79,19 @@ def clip(x, min_value, max_value):
 
 
 @lift
-def cast(x, dtype):
+def cast(x: ArrayLike, dtype: DTypeLike) -> Array:
     """x as another type; in 64 bits only where these are enabled, as by `K.set_floatx('float64')`."""
     return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 @lift
-def identity(x, name=None):
+def identity(x: ArrayLike, name: Name = None) -> Array:
     """x."""
     return jnp.asarray(x)
 
 
 @lift
-def stop_gradient(variables):
+def stop_gradient(variables: Tree) -> Tree:
     """The same values (one or a list), of which gradients take no notice."""
     return jax.tree.map(lax.stop_gradient, variables)
 
@@ -148,12 +104,11 @@ def _axes(axis):
 
 
 def _reduction(name, function, text):
-    def reduction(x, axis=None, keepdims=False):
+    @lifted(name, f"{text} along `axis`: an integer, a list of them, or None for all.")
+    def reduction(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> Array:
         return function(jnp.asarray(x), axis=_axes(axis), keepdims=keepdims)
 
-    reduction.__name__ = reduction.__qualname__ = name
-    reduction.__doc__ = f"{text} along `axis`: an integer, a list of them, or None for all."
-    return lift(reduction)
+    return reduction
 
 
 def _float(x):
@@ -182,61 +137,47 @@ logsumexp = _reduction("logsumexp", jax.nn.logsumexp, "log(sum(exp(x)))")
 
 
 @lift
-def argmax(x, axis=-1):
+def argmax(x: ArrayLike, axis: int = -1) -> Array:
     """The place of the largest value along `axis`."""
     return jnp.argmax(jnp.asarray(x), axis=axis)
 
 
 @lift
-def argmin(x, axis=-1):
+def argmin(x: ArrayLike, axis: int = -1) -> Array:
     """The place of the smallest value along `axis`."""
     return jnp.argmin(jnp.asarray(x), axis=axis)
 
 
 @lift
-def cumsum(x, axis=0):
+def cumsum(x: ArrayLike, axis: int = 0) -> Array:
     """The sum of all values up to here along `axis`."""
     return jnp.cumsum(jnp.asarray(x), axis=axis)
 
 
 @lift
-def cumprod(x, axis=0):
+def cumprod(x: ArrayLike, axis: int = 0) -> Array:
     """The product of all values up to here along `axis`."""
     return jnp.cumprod(jnp.asarray(x), axis=axis)
 
 
 @lift
-def l2_normalize(x, axis=None):
+def l2_normalize(x: ArrayLike, axis: Axes = None) -> Array:
     """x / sqrt(max(sum(x^2), 1e-12)), the sum taken along `axis`."""
     x = jnp.asarray(x)
     return x * lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=_axes(axis), keepdims=True), 1e-12))
-
-
-@lift
-def in_top_k(predictions, targets, k):
-    """Whether the value at the place `targets` is among the k largest of each row.
-
-    Arguments:
-        predictions: (batch, classes). targets: (batch,) of integers.
-    """
-    predictions = jnp.asarray(predictions)
-    targets = jnp.asarray(targets).astype(jnp.int32)
-    own = jnp.take_along_axis(predictions, targets[:, None], axis=1)
-    larger = jnp.sum(predictions > own, axis=1)
-    return (larger < k) & jnp.isfinite(own[:, 0])
 
 
 # --------------------------------------------------------------------------------------------------- linear algebra
 
 
 @lift
-def dot(x, y):
+def dot(x: ArrayLike, y: ArrayLike) -> Array:
     """The sum of products over the last axis of x and the last but one of y (the only one of a vector)."""
     return jnp.dot(jnp.asarray(x), jnp.asarray(y))
 
 
 @lift
-def batch_dot(x, y, axes=None):
+def batch_dot(x: ArrayLike, y: ArrayLike, axes: Ints | None = None) -> Array:
     """For each example, the sum of products over one axis of x and one of y.
 
     Arguments:
@@ -259,6 +200,6 @@ def batch_dot(x, y, axes=None):
 
 
 @lift
-def transpose(x):
+def transpose(x: ArrayLike) -> Array:
     """x with the axes in reverse order."""
     return jnp.transpose(jnp.asarray(x))

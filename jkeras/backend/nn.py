@@ -1,11 +1,11 @@
 """Neural network functions: activations, convolutions, pooling, normalization, cross entropies, loops, CTC."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
 from jkeras import activations, config, losses
 from jkeras.backend.random import random_binomial
@@ -13,48 +13,14 @@ from jkeras.backend.variables import shape
 from jkeras.graph.scope import Scope, current_scope
 from jkeras.layers.kernels import conv, pool
 from jkeras.layers.kernels import rnn as rnn_kernel
-from jkeras.lift import lift
-
-__all__ = [
-    "batch_normalization",
-    "bias_add",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "conv1d",
-    "conv2d",
-    "conv2d_transpose",
-    "conv3d",
-    "conv3d_transpose",
-    "depthwise_conv2d",
-    "dropout",
-    "elu",
-    "foldl",
-    "foldr",
-    "hard_sigmoid",
-    "local_conv1d",
-    "local_conv2d",
-    "map_fn",
-    "normalize_batch_in_training",
-    "pool2d",
-    "pool3d",
-    "relu",
-    "rnn",
-    "separable_conv1d",
-    "separable_conv2d",
-    "sigmoid",
-    "softmax",
-    "softplus",
-    "softsign",
-    "sparse_categorical_crossentropy",
-    "switch",
-    "tanh",
-]
-
+from jkeras.lift import lift, lifted
+from jkeras.typing import Array, ArrayLike, DType, Function, Ints, Layout, Name, Seed, Tree
 
 # ------------------------------------------------------------------------------------------------------- activations
 
 elu = activations.elu
 hard_sigmoid = activations.hard_sigmoid
+relu = activations.relu
 sigmoid = activations.sigmoid
 softplus = activations.softplus
 softsign = activations.softsign
@@ -62,18 +28,12 @@ tanh = activations.tanh
 
 
 @lift
-def relu(x: ArrayLike, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0):
-    """x where x >= threshold, alpha * (x - threshold) elsewhere, at most `max_value`."""
-    return activations.relu(x, alpha, max_value, threshold)
-
-
-@lift
-def softmax(x: ArrayLike, axis: int = -1):
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along `axis`."""
     return jax.nn.softmax(jnp.asarray(x), axis=axis)
 
 
-def dropout(x: ArrayLike, level: float, noise_shape: tuple | None = None, seed: int | None = None):
+def dropout(x: ArrayLike, level: float, noise_shape: Sequence[Any] | None = None, seed: Seed = None) -> Array:
     """x with the share `level` of its entries set to zero and the others scaled up so that the sum stays.
 
     Arguments:
@@ -83,7 +43,7 @@ def dropout(x: ArrayLike, level: float, noise_shape: tuple | None = None, seed: 
         seed: keeps the draws of one call apart; the key decides all of them.
     """
     kept = random_binomial(noise_shape or shape(x), 1.0 - level, seed=seed)
-    return x * kept / (1.0 - level)
+    return kept * x / (1.0 - level)
 
 
 # ------------------------------------------------------------------------------------------------------ convolutions
@@ -94,7 +54,7 @@ def _tuple(value, count) -> tuple:
 
 
 @lift
-def bias_add(x: ArrayLike, bias: ArrayLike, data_format: str | None = None):
+def bias_add(x: ArrayLike, bias: ArrayLike, data_format: Layout = None) -> Array:
     """x + bias, the bias one number per channel, or one per place and channel.
 
     As in Keras 2.2.4 the numbers of a bias (*space, channels) are for channels_first read as (channels, *space), in the
@@ -109,46 +69,36 @@ def bias_add(x: ArrayLike, bias: ArrayLike, data_format: str | None = None):
     return conv.bias_add(x, bias, config.data_format(data_format))
 
 
-@lift
-def conv1d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    strides: int | tuple = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = 1,
-):
-    """Convolution over time. x: (batch, time, in); kernel: (window, in, out); padding 'valid', 'same' or 'causal'."""
-    data_format = config.data_format(data_format)
-    return conv.convolve(x, kernel, _tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
+def _convolution(name, text, one: Ints):
+    """A convolution along as many axes as `one`, a stride of one along each, says."""
+    axes = len(_tuple(one, 1))
+
+    @lifted(name, text)
+    def convolution(
+        x: ArrayLike,
+        kernel: ArrayLike,
+        strides: Ints = one,
+        padding: str = "valid",
+        data_format: Layout = None,
+        dilation_rate: Ints = one,
+    ) -> Array:
+        data_format = config.data_format(data_format)
+        return conv.convolve(x, kernel, _tuple(strides, axes), padding, data_format, _tuple(dilation_rate, axes))
+
+    return convolution
 
 
-@lift
-def conv2d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    strides: int | tuple = (1, 1),
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = (1, 1),
-):
-    """Convolution of images. x: (batch, rows, columns, in); kernel: (rows, columns, in, out)."""
-    data_format = config.data_format(data_format)
-    return conv.convolve(x, kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
-
-
-@lift
-def conv3d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    strides: int | tuple = (1, 1, 1),
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = (1, 1, 1),
-):
-    """Convolution of volumes. x: (batch, *space, in); kernel: (*window, in, out)."""
-    data_format = config.data_format(data_format)
-    return conv.convolve(x, kernel, _tuple(strides, 3), padding, data_format, _tuple(dilation_rate, 3))
+conv1d = _convolution(
+    "conv1d",
+    "Convolution over time. x: (batch, time, in); kernel: (window, in, out); padding 'valid', 'same' or 'causal'.",
+    1,
+)
+conv2d = _convolution(
+    "conv2d", "Convolution of images. x: (batch, rows, columns, in); kernel: (rows, columns, in, out).", (1, 1)
+)
+conv3d = _convolution(
+    "conv3d", "Convolution of volumes. x: (batch, *space, in); kernel: (*window, in, out).", (1, 1, 1)
+)
 
 
 def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation_rate=None):
@@ -161,12 +111,12 @@ def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation
 def conv2d_transpose(
     x: ArrayLike,
     kernel: ArrayLike,
-    output_shape: tuple,
-    strides: int | tuple = (1, 1),
+    output_shape: Sequence[int],
+    strides: Ints = (1, 1),
     padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = (1, 1),
-):
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1),
+) -> Array:
     """The transpose of a convolution of images, to the shape `output_shape`. kernel: (rows, columns, out, in)."""
     dilation_rate = _tuple(dilation_rate, 2)
     return _transposed(x, kernel, output_shape, _tuple(strides, 2), padding, data_format, dilation_rate)
@@ -176,56 +126,56 @@ def conv2d_transpose(
 def conv3d_transpose(
     x: ArrayLike,
     kernel: ArrayLike,
-    output_shape: tuple,
-    strides: int | tuple = (1, 1, 1),
+    output_shape: Sequence[int],
+    strides: Ints = (1, 1, 1),
     padding: str = "valid",
-    data_format: str | None = None,
-):
+    data_format: Layout = None,
+) -> Array:
     """The transpose of a convolution of volumes, to the shape `output_shape`. kernel: (*window, out, in)."""
     return _transposed(x, kernel, output_shape, _tuple(strides, 3), padding, data_format)
 
 
-@lift
-def separable_conv1d(
-    x: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: ArrayLike,
-    strides: int | tuple = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = 1,
-):
-    """Each channel convolved over time by itself, then mixed. Kernels: (window, in, multiplier), (1, in * m, out)."""
-    data_format = config.data_format(data_format)
-    options = (_tuple(strides, 1), padding, data_format, _tuple(dilation_rate, 1))
-    return conv.separable(x, depthwise_kernel, pointwise_kernel, *options)
+def _separable(name, text, one: Ints):
+    """A separable convolution; `one` as in `_convolution`."""
+    axes = len(_tuple(one, 1))
+
+    @lifted(name, text)
+    def separable(
+        x: ArrayLike,
+        depthwise_kernel: ArrayLike,
+        pointwise_kernel: ArrayLike,
+        strides: Ints = one,
+        padding: str = "valid",
+        data_format: Layout = None,
+        dilation_rate: Ints = one,
+    ) -> Array:
+        options = (_tuple(strides, axes), padding, config.data_format(data_format), _tuple(dilation_rate, axes))
+        return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
+
+    return separable
 
 
-@lift
-def separable_conv2d(
-    x: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: ArrayLike,
-    strides: int | tuple = (1, 1),
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = (1, 1),
-):
-    """Each channel convolved by itself, then mixed. Kernels: (rows, columns, in, multiplier), (1, 1, in * m, out)."""
-    data_format = config.data_format(data_format)
-    options = (_tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
-    return conv.separable(x, depthwise_kernel, pointwise_kernel, *options)
+separable_conv1d = _separable(
+    "separable_conv1d",
+    "Each channel convolved over time by itself, then mixed. Kernels: (window, in, multiplier), (1, in * m, out).",
+    1,
+)
+separable_conv2d = _separable(
+    "separable_conv2d",
+    "Each channel convolved by itself, then mixed. Kernels: (rows, columns, in, multiplier), (1, 1, in * m, out).",
+    (1, 1),
+)
 
 
 @lift
 def depthwise_conv2d(
     x: ArrayLike,
     depthwise_kernel: ArrayLike,
-    strides: int | tuple = (1, 1),
+    strides: Ints = (1, 1),
     padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: int | tuple = (1, 1),
-):
+    data_format: Layout = None,
+    dilation_rate: Ints = (1, 1),
+) -> Array:
     """Each channel convolved by itself. Kernel: (rows, columns, in, multiplier)."""
     data_format = config.data_format(data_format)
     return conv.depthwise(x, depthwise_kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
@@ -233,8 +183,8 @@ def depthwise_conv2d(
 
 @lift
 def local_conv1d(
-    inputs: ArrayLike, kernel: ArrayLike, kernel_size: int | tuple, strides: int | tuple, data_format: str | None = None
-):
+    inputs: ArrayLike, kernel: ArrayLike, kernel_size: Ints, strides: Ints, data_format: Layout = None
+) -> Array:
     """A convolution over time whose kernel differs from place to place.
 
     Arguments:
@@ -252,11 +202,11 @@ def local_conv1d(
 def local_conv2d(
     inputs: ArrayLike,
     kernel: ArrayLike,
-    kernel_size: int | tuple,
-    strides: int | tuple,
-    output_shape: tuple,
-    data_format: str | None = None,
-):
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    output_shape: Sequence[int],
+    data_format: Layout = None,
+) -> Array:
     """A convolution of images whose kernel differs from place to place.
 
     Arguments:
@@ -281,37 +231,28 @@ def local_conv2d(
     return jnp.moveaxis(outputs, -1, 1) if first else outputs
 
 
-def _pooled(x, pool_size, strides, padding, data_format, pool_mode):
+def _pooling(name, text, one):
     kinds = {"max": pool.max_pool, "avg": pool.average_pool}
-    if pool_mode not in kinds:
-        raise ValueError(f"Invalid pooling mode: {pool_mode}; expected 'max' or 'avg'.")
-    return kinds[pool_mode](x, tuple(pool_size), tuple(strides), padding, config.data_format(data_format))
+
+    @lifted(name, f"The largest ('max') or mean ('avg') value in each window of {text}.")
+    def pooling(
+        x: ArrayLike,
+        pool_size: Ints,
+        strides: Ints = one,
+        padding: str = "valid",
+        data_format: Layout = None,
+        pool_mode: str = "max",
+    ) -> Array:
+        if pool_mode not in kinds:
+            raise ValueError(f"Invalid pooling mode: {pool_mode}; expected 'max' or 'avg'.")
+        window, strides = _tuple(pool_size, len(one)), _tuple(strides, len(one))
+        return kinds[pool_mode](x, window, strides, padding, config.data_format(data_format))
+
+    return pooling
 
 
-@lift
-def pool2d(
-    x: ArrayLike,
-    pool_size: int | tuple,
-    strides: int | tuple = (1, 1),
-    padding: str = "valid",
-    data_format: str | None = None,
-    pool_mode: str = "max",
-):
-    """The largest ('max') or mean ('avg') value in each window of images."""
-    return _pooled(x, _tuple(pool_size, 2), _tuple(strides, 2), padding, data_format, pool_mode)
-
-
-@lift
-def pool3d(
-    x: ArrayLike,
-    pool_size: int | tuple,
-    strides: int | tuple = (1, 1, 1),
-    padding: str = "valid",
-    data_format: str | None = None,
-    pool_mode: str = "max",
-):
-    """The largest ('max') or mean ('avg') value in each window of volumes."""
-    return _pooled(x, _tuple(pool_size, 3), _tuple(strides, 3), padding, data_format, pool_mode)
+pool2d = _pooling("pool2d", "images", (1, 1))
+pool3d = _pooling("pool3d", "volumes", (1, 1, 1))
 
 
 # ----------------------------------------------------------------------------------------------------- normalization
@@ -326,7 +267,7 @@ def batch_normalization(
     gamma: ArrayLike | None,
     axis: int = -1,
     epsilon: float = 1e-3,
-):
+) -> Array:
     """gamma * (x - mean) / sqrt(var + epsilon) + beta.
 
     Arguments:
@@ -350,7 +291,7 @@ def batch_normalization(
 @lift
 def normalize_batch_in_training(
     x: ArrayLike, gamma: ArrayLike | None, beta: ArrayLike | None, reduction_axes: Sequence[int], epsilon: float = 1e-3
-):
+) -> tuple[Array, Array, Array]:
     """x normalized by its own mean and variance, then gamma * x + beta.
 
     Arguments:
@@ -379,19 +320,21 @@ def normalize_batch_in_training(
 
 
 @lift
-def categorical_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1):
+def categorical_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1) -> Array:
     """-sum(target * log(output)) over `axis`, the outputs scaled to sum to one."""
     return losses.categorical_terms(target, output, from_logits, axis)
 
 
 @lift
-def sparse_categorical_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1):
+def sparse_categorical_crossentropy(
+    target: ArrayLike, output: ArrayLike, from_logits: bool = False, axis: int = -1
+) -> Array:
     """-log(output[target]) over `axis`, for integer targets."""
     return losses.sparse_categorical_terms(target, output, from_logits, axis)
 
 
 @lift
-def binary_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False):
+def binary_crossentropy(target: ArrayLike, output: ArrayLike, from_logits: bool = False) -> Array:
     """-(target * log(output) + (1 - target) * log(1 - output)), elementwise."""
     return losses.binary_terms(target, output, from_logits)
 
@@ -412,7 +355,11 @@ def _where(condition, then_expression, else_expression):
     return jnp.where(condition.reshape(condition.shape + (1,) * extra), then_expression, else_expression)
 
 
-def switch(condition: ArrayLike, then_expression: object, else_expression: object):
+def switch(
+    condition: ArrayLike,
+    then_expression: ArrayLike | Callable[[], ArrayLike],
+    else_expression: ArrayLike | Callable[[], ArrayLike],
+) -> Array:
     """`then_expression` where `condition` holds, `else_expression` elsewhere; both are computed.
 
     Arguments:
@@ -440,15 +387,15 @@ def _inside(function):
 
 @lift
 def rnn(
-    step_function: Callable,
+    step_function: Function,
     inputs: ArrayLike,
-    initial_states: Sequence,
+    initial_states: Sequence[ArrayLike],
     go_backwards: bool = False,
     mask: ArrayLike | None = None,
-    constants: Sequence | None = None,
+    constants: Sequence[ArrayLike] | None = None,
     unroll: bool = False,
     input_length: int | None = None,
-):
+) -> tuple:
     """Run a step function over the time axis.
 
     Arguments:
@@ -484,7 +431,7 @@ def rnn(
 
 
 @lift
-def map_fn(fn: Callable, elems: object, name: str | None = None, dtype: object = None):
+def map_fn(fn: Function, elems: Tree, name: Name = None, dtype: DType = None) -> Tree:
     """`fn` of each entry along the first axis (of arrays in a list: of the entries together)."""
     mapped = lax.map(_inside(fn), jax.tree.map(jnp.asarray, elems))
     return mapped if dtype is None else jax.tree.map(lambda part: part.astype(dtype), mapped)
@@ -503,12 +450,12 @@ def _fold(fn, elems, initializer, backwards):
 
 
 @lift
-def foldl(fn: Callable, elems: object, initializer: object = None, name: str | None = None):
+def foldl(fn: Function, elems: Tree, initializer: Tree = None, name: Name = None) -> Tree:
     """fn(...fn(fn(initializer, elems[0]), elems[1])...); the first entry begins unless `initializer` is given."""
     return _fold(fn, elems, initializer, backwards=False)
 
 
 @lift
-def foldr(fn: Callable, elems: object, initializer: object = None, name: str | None = None):
+def foldr(fn: Function, elems: Tree, initializer: Tree = None, name: Name = None) -> Tree:
     """`foldl` from the last entry to the first."""
     return _fold(fn, elems, initializer, backwards=True)

@@ -2,6 +2,8 @@
 
 import builtins
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -10,33 +12,10 @@ from jkeras.backend.variables import constant
 from jkeras.graph.scope import current_scope
 from jkeras.layers.kernels import spatial
 from jkeras.lift import lift
-
-__all__ = [
-    "arange",
-    "batch_flatten",
-    "concatenate",
-    "expand_dims",
-    "flatten",
-    "gather",
-    "one_hot",
-    "permute_dimensions",
-    "repeat",
-    "repeat_elements",
-    "reshape",
-    "resize_images",
-    "resize_volumes",
-    "reverse",
-    "slice",
-    "spatial_2d_padding",
-    "spatial_3d_padding",
-    "squeeze",
-    "stack",
-    "temporal_padding",
-    "tile",
-]
+from jkeras.typing import Array, ArrayLike, DTypeLike, Ints, Layout
 
 
-def arange(start, stop=None, step=1, dtype="int32"):
+def arange(start: int, stop: int | None = None, step: int = 1, dtype: DTypeLike = "int32") -> Any:
     """The numbers from `start` (0 if only one is given) up to, not with, `stop`."""
     if stop is None:
         start, stop = 0, builtins.max(start, 0)
@@ -45,20 +24,20 @@ def arange(start, stop=None, step=1, dtype="int32"):
 
 
 @lift
-def concatenate(tensors, axis=-1):
+def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Array:
     """The arrays of a list one behind the other along `axis`."""
     tensors = [jnp.asarray(tensor) for tensor in tensors]
     return jnp.concatenate(tensors, axis=axis)
 
 
 @lift
-def stack(x, axis=0):
+def stack(x: Sequence[ArrayLike], axis: int = 0) -> Array:
     """The arrays of a list side by side along a new axis."""
     return jnp.stack([jnp.asarray(part) for part in x], axis=axis)
 
 
 @lift
-def reshape(x, shape):
+def reshape(x: ArrayLike, shape: Sequence[Any]) -> Array:
     """x in another shape; one size may be -1: what remains."""
     return jnp.reshape(jnp.asarray(x), tuple(size if _is_size(size) else int(size) for size in shape))
 
@@ -68,44 +47,44 @@ def _is_size(size) -> bool:
 
 
 @lift
-def flatten(x):
+def flatten(x: ArrayLike) -> Array:
     """x in one row."""
     return jnp.reshape(jnp.asarray(x), (-1,))
 
 
 @lift
-def batch_flatten(x):
+def batch_flatten(x: ArrayLike) -> Array:
     """Each example of x in one row."""
     x = jnp.asarray(x)
     return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 
 @lift
-def expand_dims(x, axis=-1):
+def expand_dims(x: ArrayLike, axis: int = -1) -> Array:
     """x with a new axis of size one."""
     return jnp.expand_dims(jnp.asarray(x), axis)
 
 
 @lift
-def squeeze(x, axis):
+def squeeze(x: ArrayLike, axis: int) -> Array:
     """x without an axis of size one."""
     return jnp.squeeze(jnp.asarray(x), axis)
 
 
 @lift
-def permute_dimensions(x, pattern):
+def permute_dimensions(x: ArrayLike, pattern: Sequence[int]) -> Array:
     """x with the axes in the order of `pattern`."""
     return jnp.transpose(jnp.asarray(x), tuple(pattern))
 
 
 @lift
-def repeat_elements(x, rep, axis):
+def repeat_elements(x: ArrayLike, rep: int, axis: int) -> Array:
     """Each entry along `axis` repeated `rep` times."""
     return jnp.repeat(jnp.asarray(x), rep, axis=axis)
 
 
 @lift
-def repeat(x, n):
+def repeat(x: ArrayLike, n: int) -> Array:
     """x (batch, features) n times as a sequence: (batch, n, features).
 
     Raises:
@@ -118,20 +97,20 @@ def repeat(x, n):
 
 
 @lift
-def tile(x, n):
+def tile(x: ArrayLike, n: Ints) -> Array:
     """x repeated n times, or along each axis as often as `n` (a list) says."""
     x = jnp.asarray(x)
     return jnp.tile(x, (n,) if isinstance(n, int) else tuple(n))
 
 
 @lift
-def reverse(x, axes):
+def reverse(x: ArrayLike, axes: Ints) -> Array:
     """x with the entries along one axis, or several, in reverse order."""
     return jnp.flip(jnp.asarray(x), axes if isinstance(axes, int) else tuple(axes))
 
 
 @lift
-def slice(x, start, size):
+def slice(x: ArrayLike, start: Sequence[int], size: Sequence[int]) -> Array:
     """`size` entries from `start` on, of each axis; size -1: all that remain."""
     x = jnp.asarray(x)
     where = zip(start, size, strict=True)
@@ -139,13 +118,13 @@ def slice(x, start, size):
 
 
 @lift
-def gather(reference, indices):
+def gather(reference: ArrayLike, indices: ArrayLike) -> Array:
     """The rows of `reference` at `indices`, in the shape of `indices`."""
     return jnp.take(jnp.asarray(reference), jnp.asarray(indices).astype(jnp.int32), axis=0)
 
 
 @lift
-def one_hot(indices, num_classes):
+def one_hot(indices: ArrayLike, num_classes: int) -> Array:
     """For each index, a row with a one at its place and zeros elsewhere."""
     places = jnp.arange(num_classes)
     return (jnp.asarray(indices)[..., None] == places).astype(config.floatx())
@@ -162,33 +141,41 @@ def _check_pairs(padding, count, name):
 
 
 @lift
-def temporal_padding(x, padding=(1, 1)):
+def temporal_padding(x: ArrayLike, padding: Sequence[int] = (1, 1)) -> Array:
     """Zeros before and behind the time axis of (batch, time, features)."""
     return spatial.pad(x, _check_pairs([padding], 1, "temporal_padding"), "channels_last")
 
 
 @lift
-def spatial_2d_padding(x, padding=((1, 1), (1, 1)), data_format=None):
+def spatial_2d_padding(
+    x: ArrayLike, padding: Sequence[Sequence[int]] = ((1, 1), (1, 1)), data_format: Layout = None
+) -> Array:
     """Zeros around images: (before, behind) for rows and columns."""
     pairs = _check_pairs(padding, 2, "spatial_2d_padding")
     return spatial.pad(x, pairs, config.data_format(data_format))
 
 
 @lift
-def spatial_3d_padding(x, padding=((1, 1), (1, 1), (1, 1)), data_format=None):
+def spatial_3d_padding(
+    x: ArrayLike, padding: Sequence[Sequence[int]] = ((1, 1), (1, 1), (1, 1)), data_format: Layout = None
+) -> Array:
     """Zeros around volumes: (before, behind) for each of the three spatial axes."""
     pairs = _check_pairs(padding, 3, "spatial_3d_padding")
     return spatial.pad(x, pairs, config.data_format(data_format))
 
 
 @lift
-def resize_images(x, height_factor, width_factor, data_format, interpolation="nearest"):
+def resize_images(
+    x: ArrayLike, height_factor: int, width_factor: int, data_format: Layout, interpolation: str = "nearest"
+) -> Array:
     """Images larger by integer factors; 'nearest' or 'bilinear'."""
     return spatial.upsample(x, (height_factor, width_factor), config.data_format(data_format), interpolation)
 
 
 @lift
-def resize_volumes(x, depth_factor, height_factor, width_factor, data_format):
+def resize_volumes(
+    x: ArrayLike, depth_factor: int, height_factor: int, width_factor: int, data_format: Layout
+) -> Array:
     """Volumes larger by integer factors, every entry repeated."""
     factors = (depth_factor, height_factor, width_factor)
     return spatial.upsample(x, factors, config.data_format(data_format))

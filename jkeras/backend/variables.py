@@ -1,5 +1,8 @@
 """Symbols and their values: variables, placeholders, the learning phase, functions, gradients, updates."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,49 +13,8 @@ from jkeras.graph.function import Function, gradients_or_none
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, unique_name
 from jkeras.lift import lift
-
-__all__ = [
-    "Update",
-    "batch_get_value",
-    "batch_set_value",
-    "clear_session",
-    "constant",
-    "count_params",
-    "dtype",
-    "eval",
-    "eye",
-    "function",
-    "get_uid",
-    "get_value",
-    "get_variable_shape",
-    "gradients",
-    "in_test_phase",
-    "in_train_phase",
-    "int_shape",
-    "is_keras_tensor",
-    "is_placeholder",
-    "is_sparse",
-    "is_tensor",
-    "is_variable",
-    "learning_phase",
-    "moving_average_update",
-    "ndim",
-    "ones",
-    "ones_like",
-    "placeholder",
-    "reset_uids",
-    "set_learning_phase",
-    "set_value",
-    "shape",
-    "to_dense",
-    "update",
-    "update_add",
-    "update_sub",
-    "variable",
-    "zeros",
-    "zeros_like",
-]
-
+from jkeras.trees import as_list
+from jkeras.typing import Array, ArrayLike, DType, Name, Shape
 
 # --------------------------------------------------------------------------------------------------------- variables
 
@@ -64,7 +26,7 @@ def _made(array, name, stem):
     return Variable(array.shape, array.dtype, f"{name or unique_name(stem)}:0", value=array, trainable=False)
 
 
-def variable(value, dtype=None, name=None, constraint=None):
+def variable(value: Any, dtype: DType = None, name: Name = None, constraint: Function | None = None) -> Variable:
     """A symbol with a current value, which updates and `set_value` change.
 
     Arguments:
@@ -81,7 +43,7 @@ def variable(value, dtype=None, name=None, constraint=None):
     )
 
 
-def constant(value, dtype=None, shape=None, name=None):
+def constant(value: Any, dtype: DType = None, shape: Sequence[int] | None = None, name: Name = None) -> Any:
     """A value that does not change; a single number fills `shape`.
 
     Raises:
@@ -96,34 +58,36 @@ def constant(value, dtype=None, shape=None, name=None):
     return made
 
 
-def zeros(shape, dtype=None, name=None):
+def zeros(shape: Sequence[int], dtype: DType = None, name: Name = None) -> Any:
     """A variable full of zeros."""
     return _made(np.zeros(shape, jnp.dtype(dtype or config.floatx())), name, "Variable")
 
 
-def ones(shape, dtype=None, name=None):
+def ones(shape: Sequence[int], dtype: DType = None, name: Name = None) -> Any:
     """A variable full of ones."""
     return _made(np.ones(shape, jnp.dtype(dtype or config.floatx())), name, "Variable")
 
 
-def eye(size, dtype=None, name=None):
+def eye(size: int, dtype: DType = None, name: Name = None) -> Any:
     """A variable that is the identity matrix of `size` rows."""
     return _made(np.eye(size, dtype=jnp.dtype(dtype or config.floatx())), name, "Variable")
 
 
 @lift
-def zeros_like(x, dtype=None, name=None):
+def zeros_like(x: ArrayLike, dtype: DType = None, name: Name = None) -> Array:
     """Zeros in the shape of `x`."""
     return jnp.zeros_like(x, dtype=dtype)
 
 
 @lift
-def ones_like(x, dtype=None, name=None):
+def ones_like(x: ArrayLike, dtype: DType = None, name: Name = None) -> Array:
     """Ones in the shape of `x`."""
     return jnp.ones_like(x, dtype=dtype)
 
 
-def placeholder(shape=None, ndim=None, dtype=None, sparse=False, name=None):
+def placeholder(
+    shape: Shape | None = None, ndim: int | None = None, dtype: DType = None, sparse: bool = False, name: Name = None
+) -> SymbolicTensor:
     """A hole: a symbol that is given a value when a `function` is called.
 
     Arguments:
@@ -136,27 +100,28 @@ def placeholder(shape=None, ndim=None, dtype=None, sparse=False, name=None):
     """
     if sparse:
         raise ValueError("placeholder: sparse=True has no counterpart on JAX. Feed dense arrays.")
-    if shape is None and ndim is None:
-        raise ValueError("placeholder: `shape` or `ndim` is needed.")
-    shape = (None,) * ndim if shape is None else tuple(shape)
-    return SymbolicTensor(shape, dtype or config.floatx(), f"{name or unique_name('Placeholder')}:0")
+    if shape is None:
+        if ndim is None:
+            raise ValueError("placeholder: `shape` or `ndim` is needed.")
+        shape = (None,) * ndim
+    return SymbolicTensor(tuple(shape), dtype or config.floatx(), f"{name or unique_name('Placeholder')}:0")
 
 
-def is_sparse(tensor) -> bool:
+def is_sparse(tensor: Any) -> bool:
     """Whether `tensor` is sparse: there are no sparse ones."""
     return False
 
 
-def to_dense(tensor):
+def to_dense(tensor: Any) -> Any:
     """`tensor`, which is dense."""
     return tensor
 
 
-def is_variable(x) -> bool:
+def is_variable(x: Any) -> bool:
     return isinstance(x, Variable)
 
 
-def is_placeholder(x) -> bool:
+def is_placeholder(x: Any) -> bool:
     """Whether `x` is a hole (a `placeholder`, or an `Input`)."""
     return is_symbol(x) and x.node is None and not isinstance(x, (Variable, _LearningPhase)) or _is_input(x)
 
@@ -166,12 +131,12 @@ def _is_input(x) -> bool:
     return history is not None and getattr(history[0], "is_placeholder", False)
 
 
-def is_tensor(x) -> bool:
+def is_tensor(x: Any) -> bool:
     """Whether `x` is a symbol or an array of JAX."""
     return is_symbol(x) or isinstance(x, jnp.ndarray)
 
 
-def is_keras_tensor(x) -> bool:
+def is_keras_tensor(x: Any) -> bool:
     """Whether a layer made the symbol `x` (an `Input` counts).
 
     Raises:
@@ -182,12 +147,12 @@ def is_keras_tensor(x) -> bool:
     return hasattr(x, "_keras_history")
 
 
-def int_shape(x) -> tuple:
+def int_shape(x: Any) -> tuple:
     """The sizes of `x`, None where unknown."""
     return tuple(np.shape(x) if not hasattr(x, "shape") else x.shape)
 
 
-def shape(x) -> tuple:
+def shape(x: Any) -> tuple:
     """The sizes of `x`; those that are not known yet are symbols."""
     if not is_symbol(x):
         return int_shape(x)
@@ -200,22 +165,22 @@ def _size(x, axis):
     return size if isinstance(size, int) else jnp.asarray(size, jnp.int32)
 
 
-def ndim(x) -> int:
+def ndim(x: Any) -> int:
     """How many axes `x` has."""
     return len(int_shape(x))
 
 
-def dtype(x) -> str:
+def dtype(x: Any) -> str:
     """The name of the type of `x`."""
     return str(x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype)
 
 
-def count_params(x) -> int:
+def count_params(x: Any) -> int:
     """How many numbers `x` has."""
     return int(np.prod(int_shape(x)))
 
 
-def get_variable_shape(x) -> tuple:
+def get_variable_shape(x: Any) -> tuple:
     """The sizes of a variable."""
     return int_shape(x)
 
@@ -223,7 +188,7 @@ def get_variable_shape(x) -> tuple:
 # ------------------------------------------------------------------------------------------------------------ values
 
 
-def eval(x) -> np.ndarray:
+def eval(x: Any) -> np.ndarray:
     """The current value of a symbol that depends on no hole."""
     if isinstance(x, (list, tuple)):
         return np.asarray([eval(part) for part in x])
@@ -234,14 +199,14 @@ def eval(x) -> np.ndarray:
     return np.asarray(x)
 
 
-def get_value(x) -> np.ndarray:
+def get_value(x: Any) -> np.ndarray:
     """The current value of a variable, or of a number of an optimizer (as `optimizer.lr`)."""
     if isinstance(x, Variable):
         return x.numpy()
     return np.array(x.value) if hasattr(x, "value") else eval(x)
 
 
-def set_value(x, value) -> None:
+def set_value(x: Any, value: Any) -> None:
     """Set the value of a variable, or a number of an optimizer (as `optimizer.lr`).
 
     Raises:
@@ -250,12 +215,12 @@ def set_value(x, value) -> None:
     x.value = np.array(value, dtype=jnp.dtype(x.dtype))
 
 
-def batch_get_value(ops) -> list:
+def batch_get_value(ops: Sequence[Any]) -> list:
     """The current values of several variables."""
     return [get_value(x) for x in ops]
 
 
-def batch_set_value(tuples) -> None:
+def batch_set_value(tuples: Iterable[tuple[Any, Any]]) -> None:
     """Set several variables: pairs (variable, value)."""
     for x, value in tuples:
         set_value(x, value)
@@ -267,7 +232,7 @@ def clear_session() -> None:
     _phase.value = None
 
 
-def get_uid(prefix="") -> int:
+def get_uid(prefix: str = "") -> int:
     """The next number for names that begin with `prefix`."""
     return tensor.unique_number(prefix)
 
@@ -286,9 +251,10 @@ class Update(SymbolicTensor):
     #: What is updated along with the variable: pairs (variable, next value).
     beside: tuple = ()
 
-    def __init__(self, target, new):
-        super().__init__(target.shape, target.dtype, f"{target.name}_update", Node(_as_type, (new, target.dtype), {}))
-        self.node.result, self.node.outputs = self, [self]
+    def __init__(self, target: Variable, new: Any):
+        node = Node(_as_type, (new, target.dtype), {})
+        super().__init__(target.shape, target.dtype, f"{target.name}_update", node)
+        node.result, node.outputs = self, [self]
         self.target, self.new = target, new
 
     def __iter__(self):
@@ -303,22 +269,22 @@ def _update(target, new):
     return (target, new) if current_scope() is not None else Update(target, new)
 
 
-def update(x, new_x):
+def update(x: Variable, new_x: ArrayLike) -> Any:
     """Ask for `new_x` to be the next value of the variable `x`."""
     return _update(x, new_x)
 
 
-def update_add(x, increment):
+def update_add(x: Variable, increment: ArrayLike) -> Any:
     """Ask for x + increment to be the next value of the variable `x`."""
     return _update(x, x + increment)
 
 
-def update_sub(x, decrement):
+def update_sub(x: Variable, decrement: ArrayLike) -> Any:
     """Ask for x - decrement to be the next value of the variable `x`."""
     return _update(x, x - decrement)
 
 
-def moving_average_update(x, value, momentum):
+def moving_average_update(x: Variable, value: ArrayLike, momentum: ArrayLike) -> Any:
     """Ask for the variable `x` to become a moving average.
 
         next = x * momentum + value * (1 - momentum)
@@ -336,7 +302,7 @@ def moving_average_update(x, value, momentum):
     return made
 
 
-def function(inputs, outputs, updates=None, **kwargs) -> Function:
+def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: Sequence[Any] | None = None, **kwargs) -> Function:
     """A compiled function from the values of `inputs` to those of `outputs`, which also carries out `updates`.
 
     Arguments:
@@ -363,14 +329,14 @@ def function(inputs, outputs, updates=None, **kwargs) -> Function:
     return Function(inputs, outputs, pairs)
 
 
-def gradients(loss, variables) -> list:
+def gradients(loss: Any, variables: Any) -> list:
     """The symbols of the derivatives of the sum of `loss`; None for what it does not depend on.
 
     Arguments:
         loss: a symbol.
         variables: symbols (inputs, intermediate ones, variables), or a list of them.
     """
-    return gradients_or_none(loss, list(variables) if isinstance(variables, (list, tuple)) else [variables])
+    return gradients_or_none(loss, as_list(variables))
 
 
 # ----------------------------------------------------------------------------------------------------- learning phase
@@ -386,7 +352,7 @@ class _LearningPhase(SymbolicTensor):
 _phase = _LearningPhase((), "bool", "keras_learning_phase:0")
 
 
-def learning_phase():
+def learning_phase() -> Any:
     """Whether it is training: in a layer\'s call a bool, elsewhere a symbol unless `set_learning_phase` fixed it."""
     scope = current_scope()
     if scope is not None:
@@ -394,7 +360,7 @@ def learning_phase():
     return _phase if _phase.value is None else _phase.value
 
 
-def set_learning_phase(value) -> None:
+def set_learning_phase(value: int) -> None:
     """Fix what `learning_phase()` is where a graph is written, to 0 or 1. Training and prediction set their own.
 
     Raises:
@@ -412,7 +378,7 @@ def _choose(training, x, alt):
     return jnp.where(training, x, alt)
 
 
-def in_train_phase(x, alt, training=None):
+def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
     """`x` while training, `alt` otherwise.
 
     Arguments:
@@ -427,6 +393,6 @@ def in_train_phase(x, alt, training=None):
     return _choose(training, *(option() if callable(option) else option for option in (x, alt)))
 
 
-def in_test_phase(x, alt, training=None):
+def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
     """`x` except while training, then `alt`; see `in_train_phase`."""
     return in_train_phase(alt, x, training=training)

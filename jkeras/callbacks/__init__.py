@@ -16,21 +16,7 @@ from jkeras.callbacks.tensorboard import TensorBoard
 from jkeras.utils.generic_utils import Progbar
 
 __all__ = [
-    "BackupAndRestore",
-    "BaseLogger",
-    "CSVLogger",
-    "Callback",
-    "CallbackList",
-    "EarlyStopping",
-    "History",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
-    "NaNPostMortem",
-    "Progbar",
-    "ProgbarLogger",
-    "ReduceLROnPlateau",
-    "RemoteMonitor",
-    "TensorBoard",
-    "TerminateOnNaN",
-]
+    "BackupAndRestore", "BaseLogger", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History",
+    "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "NaNPostMortem", "Progbar", "ProgbarLogger",
+    "ReduceLROnPlateau", "RemoteMonitor", "TensorBoard", "TerminateOnNaN",
+]  # fmt: skip

@@ -6,6 +6,7 @@ import os
 from jkeras.callbacks.base import Callback
 from jkeras.serialize import checkpoint
 from jkeras.train.observe import Observer
+from jkeras.typing import PathLike, Tree
 
 __all__ = ["BackupAndRestore"]
 
@@ -33,7 +34,7 @@ class BackupAndRestore(Callback):
 
     keeps_backups = True
 
-    def __init__(self, directory, every="epoch"):
+    def __init__(self, directory: PathLike, every: str | int = "epoch"):
         if every != "epoch" and not (isinstance(every, int) and not isinstance(every, bool) and every > 0):
             raise ValueError(f"BackupAndRestore: every must be 'epoch' or a number of steps; got {every!r}.")
         self.directory, self.every = os.fspath(directory), every
@@ -46,7 +47,7 @@ class BackupAndRestore(Callback):
         """The file of the backup."""
         return os.path.join(self.directory, "backup.npz")
 
-    def load(self):
+    def load(self) -> dict | None:
         """The backup, or None if there is none.
 
         Raises:
@@ -60,7 +61,7 @@ class BackupAndRestore(Callback):
             raise ValueError(f"BackupAndRestore: {self.path} is no backup of a run (it has no {sorted(missing)}).")
         return saved
 
-    def save(self, tree) -> None:
+    def save(self, tree: Tree) -> None:
         """Write a backup in place of the one before."""
         os.makedirs(self.directory, exist_ok=True)
         checkpoint.write(self.path, tree)

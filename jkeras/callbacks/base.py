@@ -9,8 +9,12 @@ import copy
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+
+from jkeras.typing import Function, Logs
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback"]
 
@@ -41,9 +45,9 @@ class Callback:
         {'epochs': 1}
     """
 
-    validation_data = None
-    model = None
-    params = None
+    validation_data: Any = None
+    model: Any = None
+    params: Any = None
     #: The attributes that have to survive a restart: numbers, strings, None, arrays, and lists and dicts of these.
     state_names: tuple = ()
 
@@ -51,7 +55,7 @@ class Callback:
         """A copy of what has to survive a restart: name -> value."""
         return {name: copy.deepcopy(getattr(self, name)) for name in self.state_names}
 
-    def set_state(self, state):
+    def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`, which `get_state` gave in an earlier run; called after `on_train_begin`.
 
         Raises:
@@ -68,35 +72,35 @@ class Callback:
     #: Whether it keeps what an interrupted run goes on from; see `BackupAndRestore`.
     keeps_backups = False
 
-    def observer(self, fitting):
+    def observer(self, fitting: Any) -> Any:
         """What looks at the steps of training for this callback: a `jkeras.train.Observer`, or None.
 
         Arguments:
             fitting: the run of `fit`: its `model`, `trainer`, `epoch`, and `steps_before` the epoch.
         """
 
-    def set_params(self, params):
+    def set_params(self, params: dict) -> None:
         self.params = params
 
-    def set_model(self, model):
+    def set_model(self, model: Any) -> None:
         self.model = model
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Called before an epoch; they are counted from 0."""
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Called after an epoch and its validation. What is put into `logs` is seen by the callbacks after this one."""
 
-    def on_batch_begin(self, batch, logs=None):
+    def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Called before a batch; they are counted from 0 in each epoch."""
 
-    def on_batch_end(self, batch, logs=None):
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Called after a batch."""
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Called before training."""
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Called after training."""
 
 
@@ -113,12 +117,12 @@ class CallbackList:
         queue_length: over how many batches the time spent in batch hooks is watched.
     """
 
-    def __init__(self, callbacks=None, queue_length: int = 10):
+    def __init__(self, callbacks: "Iterable[Callback] | None" = None, queue_length: int = 10):
         self.callbacks = list(callbacks or [])
         self.queue_length = queue_length
         self._forget_times()
 
-    def append(self, callback):
+    def append(self, callback: Callback) -> None:
         """Add a callback at the end."""
         self.callbacks.append(callback)
 
@@ -139,11 +143,11 @@ class CallbackList:
     def _listeners(self):
         return [callback for callback in self.callbacks if hasattr(callback, "on_progress")]
 
-    def set_params(self, params):
+    def set_params(self, params: dict) -> None:
         for callback in self.callbacks:
             callback.set_params(params)
 
-    def set_model(self, model):
+    def set_model(self, model: Any) -> None:
         for callback in self.callbacks:
             callback.set_model(model)
 
@@ -152,24 +156,24 @@ class CallbackList:
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments, logs)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._call("on_train_begin", logs=logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self._call("on_train_end", logs=logs)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._call("on_epoch_begin", epoch, logs=logs)
         self._forget_times()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._call("on_epoch_end", epoch, logs=logs)
 
-    def on_batch_begin(self, batch, logs=None):
+    def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
         self._timed("on_batch_begin", batch, logs)
         self._entered = time.time()
 
-    def on_batch_end(self, batch, logs=None):
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self._entered is not None:
             self._batch_seconds = time.time() - self._entered
         self._timed("on_batch_end", batch, logs)
@@ -177,7 +181,7 @@ class CallbackList:
             if hasattr(callback, "add_batch"):
                 callback.add_batch({} if logs is None else logs)
 
-    def on_progress(self, seen, logs):
+    def on_progress(self, seen: int, logs: Mapping[str, Any]) -> None:
         """Tell how far the epoch is: now and then where batches are not driven one by one, and at the end.
 
         Arguments:
@@ -220,12 +224,12 @@ class LambdaCallback(Callback):
 
     def __init__(
         self,
-        on_epoch_begin=None,
-        on_epoch_end=None,
-        on_batch_begin=None,
-        on_batch_end=None,
-        on_train_begin=None,
-        on_train_end=None,
+        on_epoch_begin: Function | None = None,
+        on_epoch_end: Function | None = None,
+        on_batch_begin: Function | None = None,
+        on_batch_end: Function | None = None,
+        on_train_begin: Function | None = None,
+        on_train_end: Function | None = None,
         **kwargs,
     ):
         hooks = {name: hook for name, hook in locals().items() if name.startswith("on_") and hook is not None}

@@ -3,10 +3,13 @@
 import inspect
 import os
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from jkeras.callbacks.base import Callback
+from jkeras.typing import Function, Logs, PathLike
 
 __all__ = ["EarlyStopping", "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN"]
 
@@ -14,7 +17,7 @@ __all__ = ["EarlyStopping", "LearningRateScheduler", "ModelCheckpoint", "ReduceL
 class TerminateOnNaN(Callback):
     """Stops training when the loss of a batch is not finite."""
 
-    def on_batch_end(self, batch, logs=None):
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         loss = (logs or {}).get("loss")
         if loss is not None and not np.isfinite(loss):
             print(f"Batch {batch}: Invalid loss, terminating training")
@@ -56,7 +59,7 @@ class ModelCheckpoint(Callback):
 
     def __init__(
         self,
-        filepath,
+        filepath: PathLike,
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
@@ -71,7 +74,7 @@ class ModelCheckpoint(Callback):
         maximized = _is_maximized(self, mode, monitor, lambda name: "acc" in name or name.startswith("fmeasure"))
         self.monitor_op, self.best = (np.greater, -np.inf) if maximized else (np.less, np.inf)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
         self.epochs_since_last_save += 1
         if self.epochs_since_last_save < self.period:
@@ -142,10 +145,10 @@ class EarlyStopping(Callback):
         if self.baseline is not None:
             self.best = self.baseline
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._reset()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         current = self.get_monitor_value(logs or {})
         if current is None:
             return
@@ -163,11 +166,11 @@ class EarlyStopping(Callback):
                     print("Restoring model weights from the end of the best epoch")
                 self.model.set_weights(self.best_weights)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         if self.stopped_epoch > 0 and self.verbose > 0:
             print(f"Epoch {self.stopped_epoch + 1:05d}: early stopping")
 
-    def get_monitor_value(self, logs):
+    def get_monitor_value(self, logs: Mapping[str, Any]):
         """The watched number, or None with a warning if it is not logged."""
         value = logs.get(self.monitor)
         if value is None:
@@ -193,7 +196,7 @@ class LearningRateScheduler(Callback):
         ValueError: if the optimizer has no `lr`, or the schedule does not give a float.
     """
 
-    def __init__(self, schedule, verbose: int = 0):
+    def __init__(self, schedule: Function, verbose: int = 0):
         self.schedule, self.verbose = schedule, verbose
 
     def _takes_rate(self) -> bool:
@@ -205,7 +208,7 @@ class LearningRateScheduler(Callback):
             pass
         return True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         rate = float(_learning_rate(self.model))
         rate = self.schedule(epoch, rate) if self._takes_rate() else self.schedule(epoch)
         array = np.asarray(rate)
@@ -215,7 +218,7 @@ class LearningRateScheduler(Callback):
         if self.verbose > 0:
             print(f"\nEpoch {epoch + 1:05d}: LearningRateScheduler setting learning rate to {array}.")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if logs is not None:
             logs["lr"] = _learning_rate(self.model)
 
@@ -269,14 +272,14 @@ class ReduceLROnPlateau(Callback):
         self.cooldown_counter, self.wait = 0, 0
         self.best = -np.inf if self.maximized else np.inf
 
-    def monitor_op(self, current, best) -> bool:
+    def monitor_op(self, current: float, best: float) -> bool:
         """Whether `current` is better than `best` by more than `min_delta`."""
         return current > best + self.min_delta if self.maximized else current < best - self.min_delta
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._reset()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = {} if logs is None else logs
         logs["lr"] = _learning_rate(self.model)
         current = logs.get(self.monitor)

@@ -11,11 +11,14 @@ import struct
 import sys
 import time
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from jkeras.graph.function import nodes_between
 from jkeras.graph.topology import Network
+from jkeras.typing import ArrayLike, PathLike
 
 __all__ = ["EventFile", "Histogram", "require_tensorboardx"]
 
@@ -35,7 +38,7 @@ class EventFile:
         folder: where; it is made if need be.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: PathLike):
         from tensorboardX import RecordWriter
 
         os.makedirs(folder, exist_ok=True)
@@ -55,16 +58,16 @@ class EventFile:
         tag = re.sub(r"[^-/\w.]", "_", tag).lstrip("/")
         self._event(step, summary=Summary(value=[Summary.Value(tag=tag, **value)]))
 
-    def scalar(self, tag, number, step):
+    def scalar(self, tag: str, number: float, step: int):
         """Write a number."""
         self._summary(tag, step, simple_value=float(number))
 
-    def histogram(self, tag, histogram, step):
+    def histogram(self, tag: str, histogram: "Histogram", step: int):
         """Write a `Histogram`, unless it is empty."""
         if histogram.num:
             self._summary(tag, step, histo=histogram.message())
 
-    def image(self, tag, pixels, step):
+    def image(self, tag: str, pixels: np.ndarray, step: int):
         """Write a grey picture: an array of bytes (height, width)."""
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -72,13 +75,13 @@ class EventFile:
         image = Summary.Image(height=height, width=width, colorspace=1, encoded_image_string=_png(pixels))
         self._summary(tag, step, image=image)
 
-    def graph(self, network):
+    def graph(self, network: Any):
         """Write a network as a graph of its layers."""
         from tensorboardX.proto.graph_pb2 import GraphDef
 
         self._event(graph_def=GraphDef(node=_graph_nodes(network)).SerializeToString())
 
-    def restart(self, step):
+    def restart(self, step: int):
         """Say that what was written for `step` and later, before a restart, is not to be shown."""
         from tensorboardX.proto.event_pb2 import SessionLog
 
@@ -109,13 +112,13 @@ def _bucket_limits() -> np.ndarray:
 class Histogram:
     """How values are distributed; they may come in parts. Values that are not finite are left out."""
 
-    def __init__(self, values=()):
+    def __init__(self, values: ArrayLike | Sequence[float] = ()):
         self.num, self.sum, self.sum_squares = 0, 0.0, 0.0
         self.min, self.max = np.inf, -np.inf
         self._counts = np.zeros(len(_bucket_limits()), np.int64)
         self.add(values)
 
-    def add(self, values):
+    def add(self, values: ArrayLike | Sequence[float]):
         """Count more values: an array of any shape."""
         values = np.asarray(values, np.float64).ravel()
         values = values[np.isfinite(values)]
@@ -147,7 +150,7 @@ class Histogram:
 # --------------------------------------------------------------------------------------------------------- pictures
 
 
-def grey(values) -> np.ndarray:
+def grey(values: ArrayLike) -> np.ndarray:
     """An array of numbers as bytes: the largest is 255; where some are negative, zero is 128. Not finite: 255."""
     values = np.asarray(values, np.float32)
     finite = np.isfinite(values)

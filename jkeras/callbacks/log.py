@@ -7,11 +7,14 @@ import os
 import urllib.parse
 import urllib.request
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from jkeras.callbacks.base import Callback
 from jkeras.callbacks.picture import plot_history
+from jkeras.typing import Logs, PathLike
 
 __all__ = ["BaseLogger", "CSVLogger", "History", "RemoteMonitor"]
 
@@ -25,14 +28,14 @@ class BaseLogger(Callback):
         stateful_metrics: names of metrics that are kept as they stand, not averaged.
     """
 
-    def __init__(self, stateful_metrics=None):
+    def __init__(self, stateful_metrics: Iterable[str] | None = None):
         self.stateful_metrics = set(stateful_metrics or ())
         self.seen, self.totals = 0, {}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.seen, self.totals = 0, {}
 
-    def on_batch_end(self, batch, logs=None):
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         logs = logs or {}
         size = logs.get("size", 0)
         self.seen += size
@@ -47,7 +50,7 @@ class BaseLogger(Callback):
         seen = max(self.seen, 1)
         return {name: total if name in self.stateful_metrics else total / seen for name, total in self.totals.items()}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if logs is not None:
             means = self.means()
             logs.update({name: means[name] for name in self.params["metrics"] if name in means})
@@ -70,15 +73,15 @@ class History(Callback):
 
     state_names = ("epoch", "history")
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.epoch, self.history = [], {}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
-    def plot(self, metrics=None, ax=None):
+    def plot(self, metrics: Sequence[str] | None = None, ax: Any = None):
         """Draw the curves: a panel for each quantity, training and validation together. Needs matplotlib.
 
         Arguments:
@@ -110,17 +113,17 @@ class CSVLogger(Callback):
     #: `size` is the length of the file, in bytes, as far as it holds this run's lines (and those it was appended to).
     state_names = ("keys", "size")
 
-    def __init__(self, filename, separator: str = ",", append: bool = False):
+    def __init__(self, filename: PathLike, separator: str = ",", append: bool = False):
         self.filename, self.sep, self.append = filename, separator, append
         self.keys = None
         self.size = 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         with self._open():  # a file that cannot be written is an error now
             # What is in it is cut off only when a line is written: a resumed run goes on with it.
             self.size = os.path.getsize(self.filename) if self.append else 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
         if self.keys is None:
             self.keys = sorted(logs)
@@ -133,7 +136,7 @@ class CSVLogger(Callback):
             writer.writerow({"epoch": epoch, **row})
         self.size = os.path.getsize(self.filename)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         with self._open() as file:
             self._cut(file)
 
@@ -184,13 +187,13 @@ class RemoteMonitor(Callback):
         root: str = "http://localhost:9000",
         path: str = "/publish/epoch/end/",
         field: str = "data",
-        headers=None,
+        headers: Mapping[str, str] | None = None,
         send_as_json: bool = False,
     ):
         self.root, self.path, self.field = root, path, field
         self.headers, self.send_as_json = headers, send_as_json
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         body = json.dumps({"epoch": epoch, **(logs or {})}, default=_as_json)
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
         if not self.send_as_json:

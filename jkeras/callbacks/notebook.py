@@ -3,6 +3,8 @@
 import html
 import sys
 import time
+from collections.abc import Iterable
+from typing import Any
 
 from jkeras.utils.generic_utils import _pace, _remaining
 
@@ -33,25 +35,25 @@ class LiveProgress:
     rows = 20
     _seen = 0
 
-    def __init__(self, epochs, batch_size=None):
+    def __init__(self, epochs: int, batch_size: int | None = None):
         self.epochs, self.batch_size = epochs, batch_size
         self._handle = None
         self._drawn = 0.0
         self._finished: list = []  # (epoch's number, name -> value, seconds, steps)
         self._running = None  # the number of the running epoch, counted from 1
 
-    def start(self, epoch, target):
+    def start(self, epoch: int, target: int | None):
         """An epoch begins; they are counted from 0. `target` is how much there is to count, or None."""
         self._running, self._target, self._began = epoch + 1, target, time.time()
         self.update(0, [])
 
-    def update(self, seen, values):
+    def update(self, seen: int, values: Iterable[tuple[str, Any]]):
         """So much is done, with these means: pairs (name, value)."""
         self._seen, self._values = seen, dict(values)
         if time.time() - self._drawn >= self.interval:
             self.draw()
 
-    def finish(self, seen, values):
+    def finish(self, seen: int, values: Iterable[tuple[str, Any]]):
         """The running epoch is over; so much was done, with these values: pairs (name, value)."""
         self._seen = seen
         self._finished.append((self._running, dict(values), time.time() - self._began, self._steps()))

@@ -1,13 +1,17 @@
 """The picture of a history: curves over the epochs."""
 
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 __all__ = ["plot_history"]
 
 
-def plot_history(epochs, history, metrics=None, ax=None):
+def plot_history(
+    epochs: Sequence[int], history: Mapping[str, Sequence[Any]], metrics: Sequence[str] | None = None, ax: Any = None
+):
     """The figure of `History.plot`, which see.
 
     Arguments:

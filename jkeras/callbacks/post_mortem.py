@@ -1,9 +1,11 @@
 """What to do when a number is no longer finite: find out where that began."""
 
 import os
+from typing import Any
 
 from jkeras.callbacks.base import Callback
 from jkeras.callbacks.diagnosis import Watch, reproduce
+from jkeras.typing import PathLike
 
 __all__ = ["NaNPostMortem"]
 
@@ -29,14 +31,14 @@ class NaNPostMortem(Callback):
             finding["name"], finding["where"]     # 'dense_2', 'backward'
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: PathLike):
         self.directory = os.fspath(directory)
 
     def observer(self, fitting):
         return Watch(fitting.trainer, self.directory)
 
     @staticmethod
-    def reproduce(path, model) -> dict:
+    def reproduce(path: PathLike, model: Any) -> dict:
         """Repeat the step in the file `path` on `model`, which takes over the state from before it.
 
         Returns:

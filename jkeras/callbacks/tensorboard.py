@@ -2,6 +2,8 @@
 
 import collections
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from jkeras.callbacks.base import Callback
 from jkeras.callbacks.events import EventFile, Histogram, grey, require_tensorboardx
 from jkeras.data import arrays
 from jkeras.graph.function import Function, nodes_between
+from jkeras.trees import as_list
+from jkeras.typing import Logs, PathLike
 
 __all__ = ["TensorBoard"]
 
@@ -47,17 +51,17 @@ class TensorBoard(Callback):
 
     def __init__(
         self,
-        log_dir="./logs",
+        log_dir: PathLike = "./logs",
         histogram_freq: int = 0,
         batch_size: int = 32,
         write_graph: bool = True,
         write_grads: bool = False,
         write_images: bool = False,
         embeddings_freq: int = 0,
-        embeddings_layer_names=None,
-        embeddings_metadata=None,
-        embeddings_data=None,
-        update_freq="epoch",
+        embeddings_layer_names: Sequence[str] | None = None,
+        embeddings_metadata: PathLike | Mapping[str, PathLike] | None = None,
+        embeddings_data: Any = None,
+        update_freq: str | int = "epoch",
     ):
         require_tensorboardx()
         self.log_dir = os.fspath(log_dir)
@@ -67,24 +71,25 @@ class TensorBoard(Callback):
         self.embeddings_metadata, self.embeddings_data = embeddings_metadata or {}, embeddings_data
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self.samples_seen, self.samples_seen_at_last_write, self.next_step = 0, 0, 0
-        self._events: EventFile | None = None
+        self._events: Any = None
         if self.update_freq == "epoch" and type(self).on_batch_end is TensorBoard.on_batch_end:
             self.on_batch_end = super().on_batch_end  # which does nothing: no batch has to be a step of its own
 
     # ----------------------------------------------------------------------------------------------------- the hooks
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._close()  # of a run that was broken off
         self._events = EventFile(self.log_dir)
         if self.write_graph:
             self._events.graph(self.model)
-        self._activations = self._embeddings = None
+        self._activations: Any = None
+        self._embeddings: Any = None
 
-    def set_state(self, state):
+    def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
         self._events.restart(self.next_step)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if self.histogram_freq and not self.validation_data:
             raise ValueError(
                 "TensorBoard: for histograms (histogram_freq) validation_data must be provided, as arrays: it "
@@ -95,7 +100,7 @@ class TensorBoard(Callback):
         if self.embeddings_freq and self._embeddings is None:
             self._embeddings = self._embedding_function()
 
-    def on_batch_end(self, batch, logs=None):
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         logs = logs or {}
         if self.update_freq != "epoch":
             self.samples_seen += logs.get("size", 0)
@@ -103,7 +108,7 @@ class TensorBoard(Callback):
                 self._write_logs(logs, self.samples_seen)
                 self.samples_seen_at_last_write = self.samples_seen
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             self._write_weights(epoch)
             self._write_activations(epoch)
@@ -111,7 +116,7 @@ class TensorBoard(Callback):
             self._write_embeddings(epoch)
         self._write_logs(logs or {}, epoch if self.update_freq == "epoch" else self.samples_seen)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self._close()
 
     def _close(self):
@@ -247,7 +252,7 @@ def _layer_outputs(model):
         if outputs is None:
             continue
         several = isinstance(outputs, list)
-        outputs = outputs if several else [outputs]
+        outputs = as_list(outputs)
         try:
             nodes_between(model.inputs, outputs)
         except ValueError:  # the call belongs to another model

@@ -11,12 +11,15 @@ object is seen. Four kinds of array come out, each as it came in wherever that i
 
 import numbers
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import config
+from jkeras import config, traits
+from jkeras.typing import DType, Function, Shape
 
 __all__ = [
     "batch_slices",
@@ -30,11 +33,6 @@ __all__ = [
     "standardize_weights",
 ]
 
-# Losses of this module compare target and output element by element, or say here what else they expect. A loss from
-# elsewhere is the user's own, and nothing is assumed about its targets.
-_LOSSES_MODULE = "jkeras.losses"
-_SPARSE_LOSS = "sparse_categorical_crossentropy"
-
 _ONE_HOT_HINT = (
     "`categorical_crossentropy` expects targets to be binary matrices (1s and 0s) of shape (samples, classes). For "
     "integer classes, either convert them with `to_categorical` from `jkeras.utils`, or use the loss "
@@ -45,7 +43,7 @@ _ONE_HOT_HINT = (
 # ------------------------------------------------------------------------------------------------- one array
 
 
-def is_lazy(array) -> bool:
+def is_lazy(array: Any) -> bool:
     """Whether rows of `array` are read from a file when asked for: an HDF5 dataset, an `HDF5Matrix`, a memory map."""
     if isinstance(array, np.memmap):
         return True
@@ -211,7 +209,13 @@ def _fit_shape(array, shape, name, label):
     return array
 
 
-def standardize_inputs(data, names, shapes=None, dtypes=None, label: str = "input") -> list:
+def standardize_inputs(
+    data: Any,
+    names: Sequence[str],
+    shapes: Sequence[Shape | None] | None = None,
+    dtypes: Sequence[DType] | None = None,
+    label: str = "input",
+) -> list:
     """What users pass as `x`, as a list of arrays, one for each of `names`.
 
     Arguments:
@@ -238,17 +242,12 @@ def standardize_inputs(data, names, shapes=None, dtypes=None, label: str = "inpu
     ]
 
 
-def _own_name(loss) -> str | None:
-    """The name of one of jkeras's own losses; None for any other function."""
-    return getattr(loss, "__name__", None) if getattr(loss, "__module__", None) == _LOSSES_MODULE else None
-
-
 def _target_shape(shape, loss):
     """The shape that targets of an output of the given shape must have, None where nothing is known of it."""
-    name = _own_name(loss)
-    if name is None or shape is None:
+    known = traits.of(loss)
+    if known.targets is None or shape is None:
         return None
-    if name != _SPARSE_LOSS:
+    if known.alike:
         return tuple(shape)
     if config.image_data_format() == "channels_first" and len(shape) in (4, 5):
         return (shape[0], 1, *shape[2:])
@@ -264,12 +263,19 @@ def _spread(data, names, used):
     return [value for value, use in zip(data, used, strict=True) if use]
 
 
-def standardize_targets(data, names, shapes, dtypes, losses, label: str = "target") -> list:
+def standardize_targets(
+    data: Any,
+    names: Sequence[str],
+    shapes: Sequence[Shape | None],
+    dtypes: Sequence[DType] | None,
+    losses: Sequence[Function | None],
+    label: str = "target",
+) -> list:
     """What users pass as `y`, as a list of arrays, one for each of `names`; None for outputs without a loss.
 
-    Targets of jkeras's own losses have the shape of the output, sparse ones a single class number (n,) or (n, 1) in
-    place of the last axis. A target that would only broadcast against its output is an error. Targets of a user's own
-    loss may have any shape.
+    What is known of a loss (see `jkeras.traits`) says what its targets are: of the shape of the output, or a single
+    class number (n,) or (n, 1) in place of the last axis. A target that would only broadcast against its output is an
+    error. Targets of a loss of which nothing is known may have any shape.
 
     Arguments:
         data: as for `standardize_inputs`; outputs without a loss are left out of a list, or None in it.
@@ -300,20 +306,24 @@ def standardize_targets(data, names, shapes, dtypes, losses, label: str = "targe
     return result
 
 
+def _title(loss) -> str:
+    return f"`{getattr(loss, '__name__', type(loss).__name__)}`"
+
+
 def _misfit(target, shape, loss) -> str:
     """Both whole shapes, for a target that does not have its output's, and what to do about it."""
-    text = (
-        f"The whole target has shape {tuple(target.shape)}, the output {tuple(shape)}, the loss is `{_own_name(loss)}`."
-    )
-    given = tuple(target.shape)
-    if _own_name(loss) == "categorical_crossentropy" and (len(given) < len(shape) or given[-1] == 1):
+    given, targets = tuple(target.shape), traits.of(loss).targets
+    text = f"The whole target has shape {given}, the output {tuple(shape)}, the loss is {_title(loss)}."
+    if targets == "one-hot" and (len(given) < len(shape) or given[-1] == 1):
         return f"{text} {_ONE_HOT_HINT}"
-    if _own_name(loss) == _SPARSE_LOSS and given[1:] == tuple(shape[1:]):
+    if targets == "classes" and given[1:] == tuple(shape[1:]):
         return f"{text} For targets that are binary matrices use the loss `categorical_crossentropy`."
     return text
 
 
-def check_loss_and_target_compatibility(targets, losses, shapes) -> None:
+def check_loss_and_target_compatibility(
+    targets: Sequence[Any], losses: Sequence[Function | None], shapes: Sequence[Shape | None]
+) -> None:
     """Check that targets of the losses that compare element by element have the shapes of their outputs.
 
     Arguments:
@@ -322,22 +332,23 @@ def check_loss_and_target_compatibility(targets, losses, shapes) -> None:
         shapes: the outputs' shapes, None for unknown sizes.
 
     Raises:
-        ValueError: if a target is a column of classes under `categorical_crossentropy`, or not of its output's shape.
+        ValueError: if a target is a column of classes under a loss of one-hot targets (`categorical_crossentropy`), or
+            not of its output's shape.
     """
     for target, loss, shape in zip(targets, losses, shapes, strict=True):
-        name = _own_name(loss)
-        if target is None or shape is None or name is None:
+        known = traits.of(loss)
+        if target is None or shape is None:
             continue
         given = tuple(target.shape)
-        if name == "categorical_crossentropy" and given[-1] == 1:
+        if known.targets == "one-hot" and given[-1] == 1:
             raise ValueError(
-                f"You are passing a target array of shape {given} while using as loss `{name}`. {_ONE_HOT_HINT}"
+                f"You are passing a target array of shape {given} while using as loss {_title(loss)}. {_ONE_HOT_HINT}"
             )
-        # A sparse target has its own shape; `standardize_targets` looks at it before it comes here.
-        if name != _SPARSE_LOSS and any(want not in (None, size) for size, want in zip(given[1:], shape[1:])):  # noqa: B905
+        # Class numbers have their own shape; `standardize_targets` looks at it before it comes here.
+        if known.alike and any(want not in (None, size) for size, want in zip(given[1:], shape[1:])):  # noqa: B905
             raise ValueError(
                 f"A target array with shape {given} was passed for an output of shape {tuple(shape)} while using as "
-                f"loss `{name}`. This loss expects targets to have the same shape as the output."
+                f"loss {_title(loss)}. This loss expects targets to have the same shape as the output."
             )
 
 
@@ -430,7 +441,13 @@ def _class_weights(class_weight, target, name):
     return _cast(weights[places.reshape(-1)], config.floatx(), f"class_weight of {name}")
 
 
-def standardize_weights(sample_weight, class_weight, names, modes, targets) -> list:
+def standardize_weights(
+    sample_weight: Any,
+    class_weight: Any,
+    names: Sequence[str],
+    modes: Sequence[str | None] | None,
+    targets: Sequence[Any],
+) -> list:
     """Weights of the examples, or of their time steps, one array for each output; None where all weigh the same.
 
     As in Keras 2.2.4 a sample weight takes the place of a class weight given beside it, with a warning.
@@ -480,7 +497,7 @@ def _row_counts(arrays) -> set:
     return {int(array.shape[0]) for array in jax.tree.leaves(arrays)}
 
 
-def check_lengths(inputs, targets=None, weights=None) -> None:
+def check_lengths(inputs: Any, targets: Any = None, weights: Any = None) -> None:
     """Check that all arrays have the same number of rows. None, as a list or in one, is skipped.
 
     Raises:
@@ -504,7 +521,7 @@ def check_lengths(inputs, targets=None, weights=None) -> None:
         )
 
 
-def split_validation(arrays, fraction: float) -> tuple:
+def split_validation(arrays: Any, fraction: float) -> tuple:
     """The first int(n * (1 - fraction)) rows of each array, and the rest of them, both in the structure of `arrays`.
 
     Arguments:
@@ -541,7 +558,7 @@ def _take(array, rows):
     return np.asarray(found)[places]
 
 
-def slice_rows(arrays, start, stop: int | None = None):
+def slice_rows(arrays: Any, start: Any, stop: int | None = None) -> Any:
     """Rows of each array: `array[start:stop]`, or those that the index array `start` names, in its order.
 
     Lazy arrays are read here. The result has the structure of `arrays` (an array, or lists and tuples of them); None

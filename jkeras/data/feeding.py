@@ -1,6 +1,8 @@
 """Batches for the device, from data in memory, too big for it, or made by somebody else."""
 
 import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +22,9 @@ class Arrays:
         resident_bytes: up to which size the data is put on the device whole.
     """
 
-    def __init__(self, data, batch_size, order, resident_bytes):
+    def __init__(
+        self, data: tuple, batch_size: int, order: Callable[[int, int], np.ndarray] | None, resident_bytes: int
+    ):
         self.data, self.batch_size = data, batch_size
         self._order = order
         leaves = jax.tree.leaves(data)
@@ -34,21 +38,21 @@ class Arrays:
         self.resident = in_memory and sum(leaf.nbytes for leaf in leaves) <= resident_bytes
         self._placed = None
 
-    def placed(self):
+    def placed(self) -> tuple:
         """The data on the device; moved there once."""
         if self._placed is None:
             self._placed = jax.device_put(self.data)
         return self._placed
 
-    def order(self, epoch):
+    def order(self, epoch: int) -> np.ndarray:
         """The rows in the order of `epoch`."""
         return np.arange(self.examples) if self._order is None else self._order(epoch, self.examples)
 
-    def example(self):
+    def example(self) -> tuple:
         """Data, and how many of its rows make a batch."""
         return self.data, min(self.batch_size, self.examples)
 
-    def batches(self, epoch, start=0):
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple]:
         """The batches of an epoch from number `start` on, cut on the host."""
         order = self.order(epoch)
         for first, stop in arrays.batch_slices(self.examples, self.batch_size)[start:]:
@@ -91,7 +95,7 @@ class Stream:
     resident = False
     batch_size = examples = None
 
-    def __init__(self, made, steps, standardize, name):
+    def __init__(self, made: Iterable[Any], steps: int, standardize: Callable[[Any], tuple], name: str):
         if steps < 1:
             raise ValueError(f"{name}: there must be at least one batch per epoch; got {steps} steps.")
         self._made, self.steps, self._standardize, self._name = iter(made), steps, standardize, name
@@ -109,13 +113,13 @@ class Stream:
         self._given += 1
         return self._standardize(made)
 
-    def example(self):
+    def example(self) -> tuple:
         """The next batch, which stays the next, and None: all of its rows."""
         if not self._ahead:
             self._ahead.append(self._next())
         return self._ahead[0], None
 
-    def batches(self, epoch, start=0):
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple]:
         """The batches of an epoch, which follow those that were given before; there are `start` fewer."""
         for _ in range(start, self.steps):
             yield self._ahead.pop() if self._ahead else self._next()

@@ -21,8 +21,12 @@ import time
 import traceback
 import warnings
 import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+
+from jkeras.typing import Function, Seed
 
 __all__ = ["CHECK_SECONDS", "END", "PATIENCE_SECONDS", "Crew", "Next", "Parcel", "fork", "fresh"]
 
@@ -41,7 +45,7 @@ class _Ticket:
 
     __slots__ = ("answer", "done", "error", "lane", "request")
 
-    def __init__(self, request, lane=0):
+    def __init__(self, request, lane: int | None = 0):
         self.request, self.lane = request, lane
         self.answer = self.error = None
         # A bare lock is a quarter of the price of an Event.
@@ -88,7 +92,7 @@ class Crew:
         own_lanes: whether each thread has tickets of its own, or takes the next of all.
     """
 
-    def __init__(self, computes, stopping, own_lanes=False):
+    def __init__(self, computes: Sequence[Function], stopping: threading.Event, own_lanes: bool = False):
         self.stopping, self.pending = stopping, collections.deque()
         self.asked = threading.Event()  # somebody waits for the next epoch
         count = len(computes)
@@ -102,13 +106,13 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    def ask(self, request, lane=0):
+    def ask(self, request: Any, lane: int = 0):
         """Have `request` answered by the threads of `lane`."""
         ticket = _Ticket(request, lane)
         self.pending.append(ticket)
         self._lanes[lane].put(ticket)
 
-    def ask_for_turn(self, turn, epoch):
+    def ask_for_turn(self, turn: Function, epoch: int):
         """Have `turn(epoch)` done by a thread of its own."""
         self.asked.clear()
         ticket = _Ticket(epoch, None)
@@ -132,7 +136,7 @@ class Crew:
                 return None
         return ticket
 
-    def stop(self, timeout):
+    def stop(self, timeout: float):
         """End the threads; wait for them, at most `timeout` seconds, and forget the tickets.
 
         Returns:
@@ -183,7 +187,7 @@ class _Channel:
         sizes = struct.unpack_from(f"<{count}Q", data, length)
         return pickle.loads(data, buffers=[self._read(size) for size in sizes])
 
-    def _read(self, size):
+    def _read(self, size) -> Any:
         data = np.empty(size, np.uint8)  # a bytearray would be filled with zeros first
         self._move(self._connection.recv_into, data)
         return data
@@ -194,7 +198,8 @@ class _Channel:
             try:
                 count = transfer(left)
             except TimeoutError:
-                self._check()
+                if self._check is not None:
+                    self._check()
                 continue
             except ConnectionError:
                 count = 0
@@ -260,13 +265,15 @@ def _leave_with_parent():
     import multiprocessing
 
     def watch():
-        multiprocessing.parent_process().join()
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, name="watch parent", daemon=True).start()
 
 
-def _serve(connection, compute=None):
+def _serve(connection, compute: Any = None):
     """The life of a worker process: answers requests until there is nobody to ask.
 
     Arguments:
@@ -335,7 +342,9 @@ class _WorkerProcess:
     def __init__(self, context, target, arguments, stopping, parcel=None):
         self._context, self._target, self._arguments = context, target, arguments
         self._stopping, self._parcel = stopping, parcel
-        self._process = self._connection = self._channel = self._known = None
+        self._process: Any = None
+        self._channel: Any = None
+        self._connection = self._known = None
 
     def start(self):
         """Start the process."""
@@ -400,7 +409,7 @@ class Parcel:
     def __init__(self):
         self.data = b""
 
-    def pack(self, sequence):
+    def pack(self, sequence: Any):
         """Take in a Sequence as it is now."""
         try:
             data = pickle.dumps(sequence, 5)
@@ -428,7 +437,7 @@ def _unpickle_sequence(data):
 class Next:
     """What a generator gives next; once it has ended, it is not asked again."""
 
-    def __init__(self, generator):
+    def __init__(self, generator: Iterator[Any]):
         self._generator, self._ended = generator, False
 
     def __call__(self, _):
@@ -437,7 +446,7 @@ class Next:
         return answer
 
 
-def fresh(count, stopping, parcel):
+def fresh(count: int, stopping: threading.Event, parcel: "Parcel"):
     """Worker processes for a Sequence. They are no copies of this one: its JAX has threads that would be missing there.
 
     Arguments:
@@ -459,7 +468,7 @@ def fresh(count, stopping, parcel):
     return [_WorkerProcess(context, _serve_sequence, (), stopping, parcel) for _ in range(count)]
 
 
-def fork(generator, count, seed, stopping):
+def fork(generator: Iterator[Any], count: int, seed: Seed, stopping: threading.Event):
     """Worker processes that are copies of this one, each with its own copy of a generator.
 
     Arguments:

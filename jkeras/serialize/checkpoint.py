@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras.serialize.files import whole_file
+from jkeras.typing import PathLike, Tree
 
 __all__ = ["read", "write"]
 
 _TREE = "tree"
 
 
-def write(path, tree) -> None:
+def write(path: PathLike, tree: Tree) -> None:
     """Write `tree` to `path`: dicts (with texts as keys), lists, tuples, None, bools, numbers, texts, bytes, arrays.
 
     Raises:
@@ -33,7 +34,7 @@ def write(path, tree) -> None:
         np.savez(file, **arrays)
 
 
-def read(path):
+def read(path: PathLike) -> Tree:
     """The tree in the file `path`; arrays are numpy arrays.
 
     Raises:

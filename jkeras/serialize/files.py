@@ -3,12 +3,15 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
+
+from jkeras.typing import PathLike
 
 __all__ = ["whole_file"]
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path: PathLike) -> Iterator[str]:
     """The path of a new file beside `path`, which takes its place when the block ends; if the block fails, nothing
     happens. What is at `path` after a crash or a power cut is all of the old file or all of the new one."""
     path = os.path.realpath(os.fspath(path))

@@ -3,24 +3,18 @@
 import contextlib
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from jkeras.serialize import files
+from jkeras.typing import PathLike
 
 __all__ = [
-    "BACKEND",
-    "KERAS_VERSION",
-    "ask_to_proceed_with_overwrite",
-    "read_arrays",
-    "read_names",
-    "read_text",
-    "reading",
-    "write_arrays",
-    "write_names",
-    "write_text",
-    "writing",
-]
+    "BACKEND", "KERAS_VERSION", "ask_to_proceed_with_overwrite", "read_arrays", "read_names", "read_text", "reading",
+    "write_arrays", "write_names", "write_text", "writing",
+]  # fmt: skip
 
 #: What files say about who wrote them: the version whose layout they have, and the backend whose kernels' they have.
 KERAS_VERSION = "2.2.4"
@@ -32,7 +26,7 @@ _ATTRIBUTE_LIMIT = 64512  # bytes: HDF5 keeps small attributes in an object head
 # ------------------------------------------------------------------------------------------------------------ files
 
 
-def ask_to_proceed_with_overwrite(filepath) -> bool:
+def ask_to_proceed_with_overwrite(filepath: PathLike) -> bool:
     """Ask on the terminal whether the existing file may be overwritten.
 
     Raises:
@@ -47,7 +41,7 @@ def ask_to_proceed_with_overwrite(filepath) -> bool:
 
 
 @contextlib.contextmanager
-def reading(source):
+def reading(source: Any) -> Iterator[Any]:
     """The group to read from: `source` itself if it is an h5py file or group, else the opened file of that path."""
     import h5py
 
@@ -59,7 +53,7 @@ def reading(source):
 
 
 @contextlib.contextmanager
-def writing(target):
+def writing(target: Any) -> Iterator[Any]:
     """The group to write to. A path gets its file when the block ends, whole; if the block fails, nothing happens.
 
     Arguments:
@@ -78,12 +72,12 @@ def writing(target):
 # --------------------------------------------------------------------------------------------------- texts and names
 
 
-def write_text(group, name: str, text: str) -> None:
+def write_text(group: Any, name: str, text: str) -> None:
     """Write `text` as the attribute `name`; it may be long."""
     group.attrs[name] = text.encode()
 
 
-def read_text(group, name: str) -> str | None:
+def read_text(group: Any, name: str) -> str | None:
     """The attribute `name` as text; None if there is none."""
     return _text(group.attrs[name]) if name in group.attrs else None
 
@@ -92,7 +86,7 @@ def _text(value) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def write_names(group, name: str, names) -> None:
+def write_names(group: Any, name: str, names: Iterable[str]) -> None:
     """Write a list of names as the attribute `name`, or, if that is too long for one, as `name0`, `name1`, ...
 
     Raises:
@@ -115,7 +109,7 @@ def write_names(group, name: str, names) -> None:
         group.attrs[name if count == 1 else f"{name}{number}"] = chunk
 
 
-def read_names(group, name: str) -> list:
+def read_names(group: Any, name: str) -> list:
     """The list of names that `write_names` wrote."""
     if name in group.attrs:
         return [_text(entry) for entry in group.attrs[name]]
@@ -130,7 +124,7 @@ def read_names(group, name: str) -> list:
 # ------------------------------------------------------------------------------------------------------------ arrays
 
 
-def write_arrays(group, named_arrays) -> None:
+def write_arrays(group: Any, named_arrays: Iterable[tuple[str, Any]]) -> None:
     """Write (name, array) pairs as datasets, and their order as `weight_names`; equal names are numbered."""
     taken: list = []
     for name, array in named_arrays:
@@ -147,6 +141,6 @@ def write_arrays(group, named_arrays) -> None:
     write_names(group, "weight_names", taken)
 
 
-def read_arrays(group) -> list:
+def read_arrays(group: Any) -> list:
     """The arrays of a group, in the order of `weight_names`."""
     return [np.asarray(group[name]) for name in read_names(group, "weight_names")]

@@ -6,6 +6,10 @@ imported or executed.
 """
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from jkeras.typing import CustomObjects, Function
 
 __all__ = [
     "CustomObjectScope",
@@ -16,9 +20,11 @@ __all__ = [
     "get_function",
     "get_instance",
     "has_arg",
+    "named",
     "serialize_keras_object",
 ]
 
+_LOOK_UPS = ("deserialize", "draw", "get", "serialize")
 _custom_objects: dict = {}
 
 
@@ -64,7 +70,12 @@ def custom_object_scope(*objects) -> CustomObjectScope:
     return CustomObjectScope(*objects)
 
 
-def has_arg(fn, name: str, accept_all: bool = False) -> bool:
+def named(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """name -> object: what a module has under its `__all__`, but for the functions that look there."""
+    return {name: namespace[name] for name in namespace["__all__"] if name not in _LOOK_UPS}
+
+
+def has_arg(fn: Function, name: str, accept_all: bool = False) -> bool:
     """Whether `fn` can be called with the keyword argument `name`.
 
     Arguments:
@@ -82,7 +93,7 @@ def has_arg(fn, name: str, accept_all: bool = False) -> bool:
     return accept_all and any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
-def serialize_keras_object(instance):
+def serialize_keras_object(instance: Any) -> str | dict | None:
     """What a config keeps of `instance`: its name (a function), or its class name and config.
 
     Raises:
@@ -97,7 +108,7 @@ def serialize_keras_object(instance):
     raise ValueError(f"Cannot serialize {instance!r}: it has neither a `get_config` method nor a `__name__`.")
 
 
-def config_from_signature(instance) -> dict:
+def config_from_signature(instance: Any) -> dict:
     """The config of an object that keeps each argument of its constructor under the argument's name."""
     parameters = inspect.signature(type(instance)).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -115,7 +126,12 @@ def _find(name, module_objects, custom_objects, printable):
     )
 
 
-def deserialize_keras_object(identifier, module_objects=None, custom_objects=None, printable_module_name="object"):
+def deserialize_keras_object(
+    identifier: str | dict,
+    module_objects: Mapping[str, Function] | None = None,
+    custom_objects: CustomObjects = None,
+    printable_module_name: str = "object",
+) -> Any:
     """The object that `identifier` names.
 
     Arguments:
@@ -150,7 +166,9 @@ def deserialize_keras_object(identifier, module_objects=None, custom_objects=Non
         return found.from_config(config)
 
 
-def get_function(identifier, module_objects, printable_module_name):
+def get_function(
+    identifier: Any, module_objects: Mapping[str, Function] | None, printable_module_name: str
+) -> Function:
     """The function that `identifier` names, or `identifier` itself where it can be called.
 
     Arguments:
@@ -182,7 +200,7 @@ def _needs_arguments(found) -> bool:
     return any(parameter.default is parameter.empty and parameter.kind in needed for parameter in parameters)
 
 
-def get_instance(identifier, module_objects, printable_module_name):
+def get_instance(identifier: Any, module_objects: Mapping[str, Function] | None, printable_module_name: str) -> Any:
     """An instance of what `identifier` names, or `identifier` itself where it can be called.
 
     Arguments:

@@ -15,18 +15,7 @@ from jkeras.utils.multi_gpu_utils import multi_gpu_model
 from jkeras.utils.np_utils import normalize, to_categorical
 
 __all__ = [
-    "CustomObjectScope",
-    "GeneratorEnqueuer",
-    "HDF5Matrix",
-    "OrderedEnqueuer",
-    "Progbar",
-    "Sequence",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "multi_gpu_model",
-    "normalize",
-    "print_summary",
-    "serialize_keras_object",
-    "to_categorical",
-]
+    "CustomObjectScope", "GeneratorEnqueuer", "HDF5Matrix", "OrderedEnqueuer", "Progbar", "Sequence",
+    "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "multi_gpu_model", "normalize",
+    "print_summary", "serialize_keras_object", "to_categorical",
+]  # fmt: skip

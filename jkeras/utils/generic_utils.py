@@ -3,6 +3,8 @@
 import re
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,21 +18,10 @@ from jkeras.serialize.objects import (
 )
 
 __all__ = [
-    "CustomObjectScope",
-    "Progbar",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "has_arg",
-    "is_all_none",
-    "object_list_uid",
-    "serialize_keras_object",
-    "slice_arrays",
-    "to_list",
-    "to_snake_case",
-    "transpose_shape",
-    "unpack_singleton",
-]
+    "CustomObjectScope", "Progbar", "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "has_arg",
+    "is_all_none", "object_list_uid", "serialize_keras_object", "slice_arrays", "to_list", "to_snake_case",
+    "transpose_shape", "unpack_singleton",
+]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ progress bar
@@ -66,7 +57,14 @@ class Progbar:
         stateful_metrics: names of values that are shown as given; all others are shown as their mean over the steps.
     """
 
-    def __init__(self, target, width: int = 30, verbose: int = 1, interval: float = 0.05, stateful_metrics=None):
+    def __init__(
+        self,
+        target: int | None,
+        width: int = 30,
+        verbose: int = 1,
+        interval: float = 0.05,
+        stateful_metrics: Iterable[str] | None = None,
+    ):
         self.target, self.width, self.verbose, self.interval = target, width, verbose, interval
         self.stateful_metrics = set(stateful_metrics or ())
         self._dynamic_display = sys.stdout.isatty() if hasattr(sys.stdout, "isatty") else False
@@ -77,7 +75,7 @@ class Progbar:
         self._start = time.time()
         self._last_update = 0.0
 
-    def update(self, current, values=None):
+    def update(self, current: int, values: Iterable[tuple[str, Any]] | None = None):
         """Report that `current` steps are done.
 
         Arguments:
@@ -103,7 +101,7 @@ class Progbar:
             sys.stdout.flush()
         self._last_update = now
 
-    def add(self, n, values=None):
+    def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None):
         """Report `n` more steps; see `update`."""
         self.update(self._seen_so_far + n, values)
 
@@ -145,29 +143,29 @@ class Progbar:
 # ---------------------------------------------------------------------------------------------------- small helpers
 
 
-def to_list(x, allow_tuple: bool = False) -> list:
+def to_list(x: Any, allow_tuple: bool = False) -> list:
     """`x` if it is a list, else a list of it; with `allow_tuple` a tuple counts as a list."""
     if isinstance(x, list):
         return x
     return list(x) if allow_tuple and isinstance(x, tuple) else [x]
 
 
-def unpack_singleton(x):
+def unpack_singleton(x: Any) -> Any:
     """The only element of `x`, or `x` itself if it has several or none."""
     return x[0] if len(x) == 1 else x
 
 
-def object_list_uid(object_list) -> str:
+def object_list_uid(object_list: Any) -> str:
     """A name for just these objects in this order."""
     return ", ".join(str(abs(id(value))) for value in to_list(object_list))
 
 
-def is_all_none(iterable_or_element) -> bool:
+def is_all_none(iterable_or_element: Any) -> bool:
     """Whether `iterable_or_element` is None, or a list or tuple of nothing else."""
     return all(element is None for element in to_list(iterable_or_element, allow_tuple=True))
 
 
-def slice_arrays(arrays, start=None, stop=None):
+def slice_arrays(arrays: Any, start: Any = None, stop: int | None = None) -> Any:
     """`arrays[start:stop]`, or with a list of indices as `start` the rows that it names; of each array of a list.
 
     Arguments:
@@ -185,7 +183,7 @@ def slice_arrays(arrays, start=None, stop=None):
     return arrays[rows]
 
 
-def transpose_shape(shape, target_format: str, spatial_axes):
+def transpose_shape(shape: list | tuple, target_format: str, spatial_axes: Sequence[int]) -> list | tuple:
     """A shape (or anything listed like one) that is written channels last, in the order of `target_format`.
 
     Arguments:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from jkeras.typing import Function, PathLike
+
 __all__ = ["HDF5Matrix", "ask_to_proceed_with_overwrite"]
 
 
@@ -42,7 +44,14 @@ class HDF5Matrix:
     # Files that some matrix uses now, by path: matrices of one file share it, and the last one closes it.
     refs = weakref.WeakValueDictionary()
 
-    def __init__(self, datapath, dataset: str, start: int = 0, end: int | None = None, normalizer=None):
+    def __init__(
+        self,
+        datapath: PathLike,
+        dataset: str,
+        start: int = 0,
+        end: int | None = None,
+        normalizer: Function | None = None,
+    ):
         self._arguments = (datapath, dataset, start, end, normalizer)
         self._file = _open(self.refs, datapath)
         self.data: Any = self._file[dataset]
@@ -126,7 +135,7 @@ def _open(files, path):
     return file
 
 
-def ask_to_proceed_with_overwrite(filepath) -> bool:
+def ask_to_proceed_with_overwrite(filepath: PathLike) -> bool:
     """Ask on the terminal whether the file at `filepath` may be overwritten.
 
     Returns:

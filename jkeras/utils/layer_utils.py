@@ -1,16 +1,25 @@
 """What a model looks like on the screen, and how many parameters it has."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jkeras.graph.function import nodes_between
 
 __all__ = ["count_params", "print_summary"]
 
 
-def count_params(weights) -> int:
+def count_params(weights: Iterable[Any]) -> int:
     """The number of numbers in `weights`, each weight counted once."""
     return sum(math.prod(weight.shape) for weight in set(weights))
 
 
-def print_summary(model, line_length=None, positions=None, print_fn=None):
+def print_summary(
+    model: Any,
+    line_length: int | None = None,
+    positions: Sequence[float] | None = None,
+    print_fn: Callable[[str], Any] | None = None,
+) -> None:
     """Print the layers of a model: name, output shape, number of parameters, and where the graph branches, connections.
 
     Arguments:
@@ -23,15 +32,15 @@ def print_summary(model, line_length=None, positions=None, print_fn=None):
     plain = _is_stack(model)
     line_length = line_length or (65 if plain else 98)
     positions = positions or ([0.45, 0.85, 1.0] if plain else [0.33, 0.55, 0.67, 1.0])
-    if positions[-1] <= 1:
-        positions = [int(line_length * position) for position in positions]
+    scale = line_length if positions[-1] <= 1 else 1
+    ends = [int(scale * position) for position in positions]
     titles = ["Layer (type)", "Output Shape", "Param #", "Connected to"]
 
     def print_row(*fields):
         line = ""
-        for field, position in zip(fields, positions, strict=False):
+        for field, end in zip(fields, ends, strict=False):
             line = f"{line[:-1]} {field}" if line else str(field)
-            line = line[:position].ljust(position)
+            line = line[:end].ljust(end)
         print_fn(line)
 
     print_fn("_" * line_length)
@@ -59,11 +68,12 @@ def _is_stack(model) -> bool:
     """Whether each layer is called once, on one output, one after the other: then connections say nothing."""
     if any(cls.__name__ == "Sequential" for cls in type(model).__mro__):
         return True
-    levels = list(model._nodes_by_depth.values())
-    if any(len(nodes) > 1 or len(nodes[0].call_inputs) > 1 for nodes in levels):
+    calls = nodes_between(model.inputs, model.outputs)
+    if len({node.layer for node in calls}) < len(calls):
         return False
-    called = [node.layer for nodes in levels for node in nodes]
-    return len(set(called)) == len(called)
+    before = [model.inputs, *(node.outputs for node in calls)]
+    single = all(len(symbols) == 1 for symbols in before)
+    return single and all(node.call_inputs == symbols for node, symbols in zip(calls, before, strict=False))
 
 
 def _shape(layer):
@@ -75,7 +85,7 @@ def _shape(layer):
 
 def _connections(model, layer) -> list:
     """'name[call][output]' of each input of the layer's calls in this model."""
-    relevant = set(model.nodes)
+    relevant = set(nodes_between(model.inputs, model.outputs))
     return [
         f"{source.name}[{index}][{tensor}]"
         for node in layer._inbound_nodes

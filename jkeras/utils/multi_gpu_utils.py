@@ -1,11 +1,16 @@
 """Training one model on several devices, under Keras's name."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 
 __all__ = ["multi_gpu_model"]
 
 
-def multi_gpu_model(model, gpus=None, cpu_merge=True, cpu_relocation=False):
+def multi_gpu_model(
+    model: Any, gpus: int | Sequence[int] | None = None, cpu_merge: bool = True, cpu_relocation: bool = False
+) -> Any:
     """A model that shares the layers and weights of `model` and, once compiled, splits each batch over several devices.
 
     The same as `model.compile(..., devices=gpus)`. Save and load through `model`.
@@ -27,7 +32,7 @@ def multi_gpu_model(model, gpus=None, cpu_merge=True, cpu_relocation=False):
     available = jax.devices()
     if gpus is None:
         gpus = len(available)
-    numbers = list(gpus) if isinstance(gpus, (list, tuple)) else list(range(gpus))
+    numbers = list(range(gpus)) if isinstance(gpus, int) else list(gpus)
     if len(numbers) < 2:
         raise ValueError(
             "For multi-gpu usage to be effective, call `multi_gpu_model` with `gpus >= 2` (or a list of at least two "

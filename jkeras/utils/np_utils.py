@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from jkeras.typing import ArrayLike, DTypeLike
+
 __all__ = ["normalize", "to_categorical"]
 
 
-def to_categorical(y, num_classes: int | None = None, dtype="float32") -> np.ndarray:
+def to_categorical(y: ArrayLike, num_classes: int | None = None, dtype: DTypeLike = "float32") -> np.ndarray:
     """One-hot rows of integer labels.
 
     Arguments:
@@ -34,7 +36,7 @@ def to_categorical(y, num_classes: int | None = None, dtype="float32") -> np.nda
     return one_hot.reshape(*labels.shape, num_classes)
 
 
-def normalize(x, axis: int = -1, order=2) -> np.ndarray:
+def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> np.ndarray:
     """`x` divided by its norm along an axis; what is all zero stays zero.
 
     Arguments:
@@ -42,5 +44,6 @@ def normalize(x, axis: int = -1, order=2) -> np.ndarray:
         axis: along which the norm is taken.
         order: as in `numpy.linalg.norm`.
     """
+    x = np.asarray(x)
     norm = np.expand_dims(np.linalg.norm(x, order, axis), axis)
     return x / np.where(norm == 0, 1, norm)
