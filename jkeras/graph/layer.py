@@ -5,9 +5,15 @@
 
 Both read the hyperparameters of `self` and assign nothing. A built-in layer does not write `init` but declares its
 weights, `declare(input_shape)`, from which they are drawn, built and named; a researcher's layer may write `init`. A
-layer that is made of others names them in `sublayers` and their shapes in `sublayer_shapes`, and its dicts hold theirs;
-it calls them by `run`, which gives outputs, state, mask and losses by value. `apply` of a layer that is called from
-elsewhere goes through `run`, too, and hands its losses to whoever called.
+layer that is made of others names them in `sublayers` and their shapes in `sublayer_shapes`, and its dicts hold theirs.
+
+All that a call gives, outputs, state, mask and losses, is a `Call`:
+
+    run(params, state, inputs, *, key, training, mask)            -> Call      what callers call
+    compute_call(params, state, inputs, *, key, training, mask)   -> Call      `run` without `activity_regularizer`
+
+A layer that is made of others calls them by `run` and may write `compute_call` in place of `apply`, merging what they give.
+`apply` of a layer, called from elsewhere, goes through `run` and hands the losses to the call around it.
 
 Everything else about a layer is done here once: names, config from the signature, weights found by
 `<weight>_initializer/_regularizer/_constraint`, the call on symbols, masks, activity losses, `get_weights`.
@@ -231,7 +237,10 @@ class Layer(NodeAccess, HoldsWeights):
             elif name in tree:
                 del tree[name]
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @adapter.through_run
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
+    ) -> tuple:
         """Outputs and next state for `inputs` (an array, or a list of arrays).
 
         Arguments:
@@ -273,7 +282,19 @@ class Layer(NodeAccess, HoldsWeights):
         self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
         **arguments: Any,
     ) -> Call:  # fmt: skip
-        """`apply` and what belongs to it: the outputs' mask, activity losses and losses added in user code."""
+        """A call of the layer with all that belongs to it: see `apply` for the arguments."""
+        call = self.compute_call(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        if self.activity_regularizer is None:
+            return call
+        # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
+        penalties = [self.activity_regularizer(output) * batch.shards() for output in jax.tree.leaves(call.outputs)]
+        return dataclasses.replace(call, losses=[*call.losses, *penalties])
+
+    def compute_call(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
+        **arguments: Any,
+    ) -> Call:  # fmt: skip
+        """`apply`, the outputs' mask and what was added to the loss meanwhile."""
         key = None if key is None else random.as_key(key)
         with Scope(layer=self, training=training, key=key) as scope:
             outputs, after = self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
@@ -281,10 +302,6 @@ class Layer(NodeAccess, HoldsWeights):
         losses = scope.losses
         if losses and batch.shards() > 1:  # of which nobody knows whether they are sums over the batch, or means
             losses = self._losses_of_whole(params, state, inputs, key, training, mask, arguments)
-        if self.activity_regularizer is not None:
-            # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
-            penalties = [self.activity_regularizer(output) * batch.shards() for output in jax.tree.leaves(outputs)]
-            losses = [*losses, *penalties]
         return Call(outputs, after, out_mask, losses)
 
     def _losses_of_whole(self, params, state, inputs, key, training, mask, arguments) -> list:
@@ -298,7 +315,7 @@ class Layer(NodeAccess, HoldsWeights):
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for inputs of `input_shape`. Called once, when the layer is first called on symbols."""
-        own = adapter.native(type(self), "declare")(self, input_shape)
+        own = adapter.native_declare(type(self))(self, input_shape)
         shapes = self.sublayer_shapes(input_shape)
         for name, layer in self.sublayers().items():
             for tree in own:

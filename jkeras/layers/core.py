@@ -12,7 +12,6 @@ import numpy as np
 
 from jkeras import activations, batch, config, constraints, initializers, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.graph.scope import Scope
 from jkeras.layers.arguments import check_fraction, count, names_layer
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
 
@@ -546,6 +545,8 @@ class Lambda(Layer):
         [9.0]
     """
 
+    calls_user_code = True
+
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)
         if not callable(function):
@@ -565,8 +566,7 @@ class Lambda(Layer):
         for name, value in (("mask", mask), ("training", training)):
             if name not in arguments and has_arg(self.function, name):
                 arguments[name] = value
-        with Scope(training=training, key=None if key is None else random.as_key(key)):
-            return self.function(inputs, **arguments), state
+        return self.function(inputs, **arguments), state
 
     def compute_mask(self, inputs, mask=None):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

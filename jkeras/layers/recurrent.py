@@ -215,7 +215,7 @@ class RNN(Layer):
         check_cell(cell, f"{type(self).__name__}: `cell`")
         if kwargs.get("input_dim") is not None and "input_shape" not in kwargs:
             kwargs["input_shape"] = (kwargs.pop("input_length", None), kwargs.pop("input_dim"))
-        self._num_constants = kwargs.pop("num_constants", None)
+        self.num_constants = kwargs.pop("num_constants", None)
         super().__init__(**kwargs)
         self.cell = cell
         self.return_sequences = return_sequences
@@ -234,7 +234,7 @@ class RNN(Layer):
     def sublayer_shapes(self, input_shape):
         shape = tuple(first_shape(input_shape))
         step = (shape[0], *shape[2:])
-        constants = list(input_shape[-self._num_constants :]) if self._num_constants else []
+        constants = list(input_shape[-self.num_constants :]) if self.num_constants else []
         return {"cell": [step, *constants] if constants else step}
 
     def state_shapes(self, input_shape) -> list:
@@ -261,7 +261,7 @@ class RNN(Layer):
         return params, state
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None, initial_state=None, constants=None):
-        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self.num_constants)
         weights = params.get("cell", {}), state.get("cell", {})
         inputs = jnp.asarray(inputs)
         inputs = inputs.astype(jnp.result_type(inputs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(weights[0]))))
@@ -338,11 +338,11 @@ class RNN(Layer):
 
     def __call__(self, inputs, initial_state=None, constants=None, **arguments):
         """Call the layer on a symbol, or on [inputs, *initial states, *constants], which may also be given by name."""
-        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self.num_constants)
         if constants is not None:
             if not has_arg(self.cell.call, "constants"):
                 raise ValueError(f"Layer {self.name}: RNN cell does not support constants.")
-            self._num_constants = len(constants)
+            self.num_constants = len(constants)
         if initial_state is not None:
             self.check_states([tuple(one.shape) for one in initial_state])
         inputs, given = join_inputs(self, inputs, initial_state, constants)
@@ -414,7 +414,7 @@ class RNN(Layer):
     # ------------------------------------------------------------------------------------------------------ config
 
     def get_config(self):
-        constants = {} if self._num_constants is None else {"num_constants": self._num_constants}
+        constants = {} if self.num_constants is None else {"num_constants": self.num_constants}
         return super().get_config() | constants
 
     @classmethod
