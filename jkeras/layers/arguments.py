@@ -48,7 +48,9 @@ def keeps_arguments(constructor: Callable) -> Callable:
     signature = inspect.signature(constructor)
     kept = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
     forms = {p.name: getattr(p.annotation, "__metadata__", (_as_it_is,))[0] for p in kept}
-    plain = [p.replace(annotation=getattr(p.annotation, "__origin__", p.annotation)) for p in signature.parameters.values()]
+    plain = [
+        p.replace(annotation=getattr(p.annotation, "__origin__", p.annotation)) for p in signature.parameters.values()
+    ]
 
     @functools.wraps(constructor)
     def keeping(self, *args, **kwargs):
@@ -128,7 +130,7 @@ def _window(value, name, layer) -> tuple:
 
 
 def _optional_window(value, name, layer) -> tuple | None:
-    return None if value is None else normalize_tuple(value, layer.rank, name, least=0)
+    return None if value is None else _window(value, name, layer)
 
 
 #: What a name, a config or the object itself tells; None for none (as an activation, for the linear one).
@@ -142,7 +144,7 @@ Layout: TypeAlias = Annotated[str | None, _by(config.data_format)]
 Padding: TypeAlias = Annotated[str, _by(normalize_padding)]
 #: A positive integer for all spatial axes, or one for each: as many as the `rank` of the layer says.
 Window: TypeAlias = Annotated[int | Sequence[int], _window]
-#: The same or None; zeros are allowed.
+#: The same, or None.
 OptionalWindow: TypeAlias = Annotated[int | Sequence[int] | None, _optional_window]
 #: A positive integer.
 Count: TypeAlias = Annotated[int, _count]

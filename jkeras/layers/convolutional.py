@@ -4,7 +4,8 @@ Padding, cropping and upsampling, whose Keras address is this module too, are wr
 """
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.arguments import (
@@ -13,14 +14,13 @@ from jkeras.layers.arguments import (
     Count,
     InitializerLike,
     Layout,
-    OptionalWindow,
     Padding,
     RegularizerLike,
     Window,
     keeps_arguments,
 )
 from jkeras.layers.kernels import conv
-from jkeras.layers.kernels.windows import check_window, deconv_length, spatial_axes
+from jkeras.layers.kernels.windows import check_window, deconv_length, normalize_tuple, spatial_axes
 from jkeras.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -81,6 +81,13 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
 ]
+
+
+def _output_padding(value, name, layer):
+    return None if value is None else normalize_tuple(value, layer.rank, name, least=0)
+
+
+OutputPadding: TypeAlias = Annotated[int | Sequence[int] | None, _output_padding]
 
 
 class _Conv(Layer):
@@ -323,7 +330,7 @@ class Conv2DTranspose(_Transposed, Conv2D):
     @keeps_arguments
     def __init__(
         self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
-        output_padding: OptionalWindow = None, data_format: Layout = None, dilation_rate: Window = (1, 1),
+        output_padding: OutputPadding = None, data_format: Layout = None, dilation_rate: Window = (1, 1),
         activation: ActivationLike = None, use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
         kernel_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
@@ -353,7 +360,7 @@ class Conv3DTranspose(_Transposed, Conv3D):
     @keeps_arguments
     def __init__(
         self, filters: Count, kernel_size: Window, strides: Window = (1, 1, 1), padding: Padding = "valid",
-        output_padding: OptionalWindow = None, data_format: Layout = None, activation: ActivationLike = None,
+        output_padding: OutputPadding = None, data_format: Layout = None, activation: ActivationLike = None,
         use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
         bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
