@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -91,12 +92,12 @@ def _handing_on(call_of, *args, **options):
     return call.outputs, call.state
 
 
-def is_adapted(layer) -> bool:
+def is_adapted(layer: Any) -> bool:
     """Whether the layer computes in a `call`."""
     return getattr(type(layer).apply, "__wrapped__", None) is apply_from_call
 
 
-def runs_user_code(layer) -> bool:
+def runs_user_code(layer: Any) -> bool:
     """Whether the layer, or one inside it, may read what it was not handed."""
     ours = type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
     return not ours or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))

@@ -12,7 +12,7 @@ All that a call gives, outputs, state, mask and losses, is a `Call`:
     run(params, state, inputs, *, key, training, mask)            -> Call      what callers call
     compute_call(params, state, inputs, *, key, training, mask)   -> Call      `run` without `activity_regularizer`
 
-A layer that is made of others calls them by `run` and may write `compute_call` in place of `apply`, merging what they give.
+A layer made of others calls them by `run`; it may write `compute_call` in place of `apply`, merging what they give.
 `apply` of a layer, called from elsewhere, goes through `run` and hands the losses to the call around it.
 
 Everything else about a layer is done here once: names, config from the signature, weights found by
@@ -25,6 +25,7 @@ import dataclasses
 import inspect
 import numbers
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -37,6 +38,7 @@ from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
+from jkeras.typing import Shape
 
 __all__ = ["OUTSIDE", "Call", "InputSpec", "Layer", "free_name"]
 
@@ -64,7 +66,7 @@ class InputSpec:
         if self.shape is not None:
             self.ndim = len(self.shape)
 
-    def mismatch(self, shape) -> str | None:
+    def mismatch(self, shape: Shape) -> str | None:
         """What about `shape` does not fit, in words; None if it fits."""
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
@@ -111,7 +113,7 @@ def snake_case(name: str) -> str:
     return "private" + name if name[0] == "_" else name
 
 
-def as_shape(value, argument: str, who: str) -> tuple:
+def as_shape(value: Any, argument: str, who: str) -> tuple:
     """`value` as a shape, a tuple of sizes and Nones; the message calls it `argument` of `who`.
 
     Raises:
@@ -125,7 +127,7 @@ def as_shape(value, argument: str, who: str) -> tuple:
     return tuple(size if size is None else int(size) for size in value)
 
 
-def config_value(value):
+def config_value(value: Any) -> Any:
     """`value` as config files hold it: objects as {'class_name', 'config'}, functions by name, arrays as lists."""
     if hasattr(value, "get_config"):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -251,11 +253,11 @@ class Layer(NodeAccess, HoldsWeights):
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither `apply` nor `call`.")
 
-    def sublayer_shapes(self, input_shape) -> dict:
+    def sublayer_shapes(self, input_shape: Any) -> dict:
         """The input shape of each of `sublayers` when this layer's input has `input_shape`."""
         return {}
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask(s) of the outputs: that of the inputs for layers which support masking."""
         if not self.supports_masking:
             if any(part is not None for part in jax.tree.leaves(mask)):
@@ -263,7 +265,7 @@ class Layer(NodeAccess, HoldsWeights):
             return None
         return mask
 
-    def draw_key(self, key):
+    def draw_key(self, key: Any) -> random.Key:
         """`key`, for a layer that draws random numbers while training.
 
         Raises:
@@ -328,7 +330,7 @@ class Layer(NodeAccess, HoldsWeights):
                 self.adopt_weight(place, variable, trainable).key = key
         self.built = True
 
-    def add_loss(self, losses, inputs=None):
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
@@ -339,7 +341,7 @@ class Layer(NodeAccess, HoldsWeights):
         """The symbols that were added to the loss outside of calls."""
         return self._added_losses
 
-    def add_update(self, updates, inputs=None):
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Inside `call`: pairs (variable, next value) that a training step carries out."""
         scope = current_scope()
         if scope is None:
@@ -349,13 +351,13 @@ class Layer(NodeAccess, HoldsWeights):
         for variable, value in updates or ():
             scope.update(variable, value)
 
-    def call(self, inputs, mask=None, training=None, **arguments):
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any) -> Any:
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""
         return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
 
     # --------------------------------------------------------------------------------------------- call on symbols
 
-    def __call__(self, inputs, **arguments):
+    def __call__(self, inputs: Any, **arguments: Any) -> Any:
         """Call the layer on a symbol, or a list of them; returns the symbols of its outputs.
 
         Raises:
@@ -382,7 +384,7 @@ class Layer(NodeAccess, HoldsWeights):
             self._initial_weights = None
         return LayerNode(self, symbols, arguments).result
 
-    def assert_input_compatibility(self, shapes):
+    def assert_input_compatibility(self, shapes: Sequence) -> None:
         """Check shapes against `input_spec`.
 
         Raises:
@@ -404,7 +406,7 @@ class Layer(NodeAccess, HoldsWeights):
                     f"Input {index} is incompatible with layer {self.name}: {problem}. Input shape: {tuple(shape)}."
                 )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output(s) for inputs of `input_shape` (a tuple, or a list of tuples), inferred from
         `apply`."""
         several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
@@ -444,7 +446,7 @@ class Layer(NodeAccess, HoldsWeights):
         return base | {name: config_value(getattr(self, name)) for name in self._config_names()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "Layer":
         """A new layer from a config as `get_config` gives."""
         return cls(**config)
 
