@@ -271,6 +271,7 @@ class StackedRNNCells(Layer):
         for cell in cells:
             check_cell(cell, "StackedRNNCells: All cells")
         self.cells = list(cells)
+        self.calls_user_code = len(self.sublayers()) < len(cells)  # a cell that is no layer can only be the user's
         self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)
 
@@ -288,11 +289,6 @@ class StackedRNNCells(Layer):
 
     def _in_state_order(self, items):
         return list(items)[::-1] if self.reverse_state_order else list(items)
-
-    @property
-    def calls_user_code(self) -> bool:
-        """Whether a cell is no layer, of which nothing else is known."""
-        return not all(isinstance(cell, Layer) for cell in self.cells)
 
     @property
     def state_size(self):

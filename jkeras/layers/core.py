@@ -581,7 +581,7 @@ class Lambda(Layer):
     def compute_mask(self, inputs: Any, mask: Any = None):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
-    def compute_output_shape(self, input_shape: Shape):
+    def compute_output_shape(self, input_shape: Any):
         if self._output_shape is None:
             return super().compute_output_shape(input_shape)
         if not callable(self._output_shape):

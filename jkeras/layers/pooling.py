@@ -62,13 +62,9 @@ class _Pooling1D(_Pooling):
 
     @keeps_arguments
     def __init__(
-        self,
-        pool_size: Window = 2,
-        strides: OptionalWindow = None,
-        padding: Padding = "valid",
-        data_format: Layout = "channels_last",
-        **kwargs: Any,
-    ):
+        self, pool_size: Window = 2, strides: OptionalWindow = None, padding: Padding = "valid",
+        data_format: Layout = "channels_last", **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
 
 
@@ -77,13 +73,9 @@ class _Pooling2D(_Pooling):
 
     @keeps_arguments
     def __init__(
-        self,
-        pool_size: Window = (2, 2),
-        strides: OptionalWindow = None,
-        padding: Padding = "valid",
-        data_format: Layout = None,
-        **kwargs: Any,
-    ):
+        self, pool_size: Window = (2, 2), strides: OptionalWindow = None, padding: Padding = "valid",
+        data_format: Layout = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
 
 
@@ -92,13 +84,9 @@ class _Pooling3D(_Pooling):
 
     @keeps_arguments
     def __init__(
-        self,
-        pool_size: Window = (2, 2, 2),
-        strides: OptionalWindow = None,
-        padding: Padding = "valid",
-        data_format: Layout = None,
-        **kwargs: Any,
-    ):
+        self, pool_size: Window = (2, 2, 2), strides: OptionalWindow = None, padding: Padding = "valid",
+        data_format: Layout = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
 
 

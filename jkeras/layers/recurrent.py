@@ -231,7 +231,6 @@ class RNN(Layer):
     """
 
     supports_masking = True
-    num_constants: int | None = None
 
     @keeps_arguments
     def __init__(
@@ -241,13 +240,9 @@ class RNN(Layer):
         if kwargs.get("input_dim") is not None and "input_shape" not in kwargs:
             kwargs["input_shape"] = (kwargs.pop("input_length", None), kwargs.pop("input_dim"))
         self.num_constants = kwargs.pop("num_constants", None)
+        self.calls_user_code = not isinstance(cell, Layer)  # a cell that is no layer can only be the user's
         super().__init__(**kwargs)
         self.input_spec = [InputSpec(ndim=3)]
-
-    @property
-    def calls_user_code(self) -> bool:
-        """Whether the cell is no layer, of which nothing else is known."""
-        return not isinstance(self.cell, Layer)
 
     # ------------------------------------------------------------------------------------------------ the pure pair
 
