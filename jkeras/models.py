@@ -1,5 +1,8 @@
 """`Model` and `Sequential`: Keras's way of writing models, a thin shell around the pure core."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from jkeras.engine import saving
@@ -10,6 +13,7 @@ from jkeras.graph.layer import Layer
 from jkeras.graph.tensor import is_symbol, map_symbols
 from jkeras.graph.topology import Input, InputLayer, Network
 from jkeras.layers.core import allow_code
+from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
 from jkeras.utils.layer_utils import print_summary
 
 __all__ = [
@@ -46,7 +50,7 @@ class Model(Trainable):
         (None, 2)
     """
 
-    def __init__(self, inputs, outputs, name=None):
+    def __init__(self, inputs: Any, outputs: Any, name: Name = None):
         super().__init__(inputs, outputs, name=name)
 
     def __reduce__(self):
@@ -57,11 +61,13 @@ class Model(Trainable):
         return describe.graph_config(self)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         """A new model, with new weights, from a config as `get_config` gives."""
         return describe.graph_from_config(cls, config, custom_objects)
 
-    def summary(self, line_length=None, positions=None, print_fn=None):
+    def summary(
+        self, line_length: int | None = None, positions: Sequence | None = None, print_fn: Function | None = None
+    ) -> None:
         """Print the layers, their output shapes, numbers of parameters and connections.
 
         Arguments:
@@ -77,15 +83,17 @@ class Model(Trainable):
         self.check_trainable()
         print_summary(self, line_length=line_length, positions=positions, print_fn=print_fn)
 
-    def save(self, filepath, overwrite=True, include_optimizer=True):
+    def save(self, filepath: PathLike, overwrite: bool = True, include_optimizer: bool = True) -> None:
         """Save graph, weights, compile arguments and optimizer state in one HDF5 file, completely or not at all."""
         save_model(self, filepath, overwrite=overwrite, include_optimizer=include_optimizer)
 
-    def save_weights(self, filepath, overwrite=True):
+    def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
         """Save the weights in one HDF5 file, completely or not at all."""
         saving.save_weights(self, filepath, overwrite=overwrite)
 
-    def load_weights(self, filepath, by_name=False, skip_mismatch=False, reshape=False):
+    def load_weights(
+        self, filepath: PathLike, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
+    ) -> None:
         """Load weights from an HDF5 file, by the order of the layers or `by_name`.
 
         Arguments:
@@ -121,7 +129,7 @@ class Sequential(Model):
         (None, 1)
     """
 
-    def __init__(self, layers=None, name=None):
+    def __init__(self, layers: Sequence[Layer] | None = None, name: Name = None):
         Layer.__init__(self, name=name or describe.numbered_name(type(self)))
         self.inputs, self.outputs, self._layers = [], [], []
         for layer in layers or []:
@@ -132,7 +140,7 @@ class Sequential(Model):
         """The layers that were added, without the input that was made for them."""
         return self._layers[1:] if self._layers and isinstance(self._layers[0], InputLayer) else list(self._layers)
 
-    def add(self, layer):
+    def add(self, layer: Layer) -> None:
         """Add a layer on top.
 
         Raises:
@@ -183,7 +191,7 @@ class Sequential(Model):
         self._connect(self.inputs, self.outputs)
         self.renew_trainer()
 
-    def pop(self):
+    def pop(self) -> None:
         """Remove the last layer.
 
         Raises:
@@ -205,7 +213,7 @@ class Sequential(Model):
         self.outputs = [last._inbound_nodes[-1].outputs[0]]
         self._reconnect()
 
-    def init(self, key, input_shape=None):
+    def init(self, key: Any, input_shape: Any = None) -> tuple[dict, dict]:
         """Initial weights and state of all layers: params, state.
 
         Raises:
@@ -218,7 +226,7 @@ class Sequential(Model):
             )
         return super().init(key, input_shape)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         """Build a model whose first layer has no input shape, for inputs of `input_shape` (with the batch axis)."""
         if self.outputs or input_shape is None:
             return
@@ -236,18 +244,18 @@ class Sequential(Model):
         return describe.sequential_config(self)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict | list, custom_objects: CustomObjects = None):
         """A new model, with new weights, from a config as `get_config` gives."""
         return describe.sequential_from_config(cls, config, custom_objects)
 
-    def predict_classes(self, x, batch_size=None, verbose=0):
+    def predict_classes(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> Any:
         """The class of each example: the index of the largest output, or whether a single output is above 0.5."""
         probabilities = self.predict(x, batch_size=batch_size, verbose=verbose)
         if probabilities.shape[-1] > 1:
             return probabilities.argmax(axis=-1)
         return (probabilities > 0.5).astype("int32")
 
-    def predict_proba(self, x, batch_size=None, verbose=0):
+    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> Any:
         """`predict`, for models whose outputs are probabilities."""
         return self.predict(x, batch_size=batch_size, verbose=verbose)
 
@@ -257,7 +265,7 @@ class Sequential(Model):
             self.build((None, *np.shape(array)[1:]))
 
 
-def clone_model(model, input_tensors=None):
+def clone_model(model: Model, input_tensors: Any = None) -> Model:
     """A model with the same graph, and new layers with new weights.
 
     Arguments:

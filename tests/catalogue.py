@@ -169,7 +169,7 @@ def user_cell(k):
             return output, [output]
 
     layer = k.RNN(Minimal(3), return_sequences=True)
-    layer._num_constants = 1
+    layer.num_constants = 1
     return layer
 
 

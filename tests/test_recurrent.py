@@ -264,7 +264,7 @@ def test_initial_states_are_values(wrap):
     value = draw(2, 5, 4)
     params, state = model.init(KEY)
     output, _ = model.apply(params, state, value)
-    close(output, expected(gru, params[layer.name]["cell"], value, [h])[1][0])
+    close(output, expected(gru, params["gru_1"]["cell"], value, [h])[1][0])
 
 
 @pytest.mark.parametrize("make", [lambda: layers.LSTM(3, stateful=True), lambda: layers.RNN(
@@ -280,7 +280,8 @@ def test_stateful(make):
     first, state = model.apply(params, state, value[:, :5])
     second, _ = model.apply(params, state, value[:, 5:])
     whole = type(layer).from_config({**layer.get_config(), "stateful": False, "unroll": False})
-    close(second, whole.apply(params[layer.name], {}, value)[0])
+    (inner,) = params.values()
+    close(second, whole.apply(inner, {}, value)[0])
     assert not np.allclose(first, second)
 
 
@@ -398,8 +399,8 @@ def test_constants():
     params, state = model.init(KEY)
     values = [draw(2, 5, 4), draw(2, 3, seed=1), draw(2, 2, seed=2)]
     output, _ = model.apply(params, state, values)
-    close(again.apply(params[layer.name], {}, values)[0], output)
-    cell = params[layer.name]["cell"]
+    close(again.apply(params["rnn_1"], {}, values)[0], output)
+    cell = params["rnn_1"]["cell"]
     moved = [values[1] + values[2] @ cell["constant_kernel"]]
     for t in range(5):
         moved = [np.tanh(values[0][:, t] @ cell["kernel"] + moved[0] @ cell["recurrent_kernel"])]
@@ -482,7 +483,7 @@ def test_penalties():
     layer = layers.LSTM(3, kernel_regularizer="l2", recurrent_regularizer="l1", activity_regularizer="l2")
     model = Network(x, layer(x))
     params, state = model.init(KEY)
-    weights = params[layer.name]["cell"]
+    weights = params["lstm_1"]["cell"]
     penalty = sum(float(one) for one in model.regularization(params))
     assert penalty == pytest.approx(
         0.01 * np.square(weights["kernel"]).sum() + 0.01 * np.abs(weights["recurrent_kernel"]).sum(), rel=1e-5

@@ -89,7 +89,7 @@ def test_losses_of_the_layer_inside():
     params, state = network.init(KEY)
     call = network.run(params, state, x)
     assert float(sum(call.losses)) == pytest.approx(0.01 * float(jnp.sum(call.outputs**2)), rel=1e-5)
-    kernel = params[dense.name]["layer"]["kernel"]
+    kernel = params["time_distributed_1"]["layer"]["kernel"]
     assert [float(p) for p in network.regularization(params)] == pytest.approx([0.01 * np.abs(kernel).sum()], rel=1e-5)
     nested = layers.TimeDistributed(model())
     call = nested.run(*nested.init(KEY, x.shape), x)
@@ -196,7 +196,7 @@ def test_initial_states():
     values = [draw(2, 5, 4), *(draw(2, 3, seed=seed) for seed in range(4))]
     params, state = jax.tree.map(lambda v: v.value, network.variables())
     output, _ = network.apply(params, state, values)
-    inner = params[layer.name]
+    inner = params["bidirectional_1"]
     forward = layers.LSTM(3).apply(inner["forward_layer"], {}, values[:3])[0]
     backward = layers.LSTM(3, go_backwards=True).apply(inner["backward_layer"], {}, [values[0], *values[3:]])[0]
     close(output, np.concatenate([forward, backward], -1))
@@ -275,7 +275,7 @@ def test_wrapper_of_the_user():
     network = Network(x, layer(x))
     assert [w.name for w in network.weights] == [f"{layer.name}/kernel:0", f"{layer.name}/bias:0"]
     params, state = network.init(KEY)
-    kernel = params[layer.name]["layer"]["kernel"]
+    kernel = params["twice_1"]["layer"]["kernel"]
     close(network.apply(params, state, draw(2, 4))[0], draw(2, 4) @ kernel @ kernel)
 
 

@@ -11,6 +11,7 @@
 import contextlib
 import contextvars
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,8 +33,9 @@ __all__ = [
     "drawn",
     "drawn_again",
     "name_scope",
-    "native",
+    "native_declare",
     "scoped_name",
+    "through_run",
 ]
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
@@ -51,19 +53,43 @@ def adopt(cls: type) -> None:
         elif "build" in own:
             cls.declare = declare_from_build
     if "apply" in own:
-        cls.apply = _through_run(own["apply"] if is_ours else _with_plain_key(own["apply"]))
+        cls.apply = through_run(own["apply"] if is_ours else _with_plain_key(own["apply"]))
     elif "call" in own:
-        cls.apply = _through_run(apply_from_call)
+        cls.apply = through_run(apply_from_call)
+    if ("apply" in own or "call" in own) and "compute_call" not in own:
+        cls.compute_call = _call_from_apply(cls)
 
 
-def native(cls: type, name: str):
-    """The nearest `declare` or `apply` of `cls` that is written as a pure function, not made here from others."""
-    for base in cls.__mro__:
-        method = vars(base).get(name)
-        method = getattr(method, "__wrapped__", method)
-        if method is not None and method not in (declare_from_build, apply_from_call):
+def native_declare(cls: type):
+    """The nearest `declare` of `cls` that is written as a pure function, not made here from a `build`."""
+    return next(
+        own["declare"] for own in map(vars, cls.__mro__) if own.get("declare") not in (None, declare_from_build)
+    )
+
+
+def native_apply(cls: type):
+    """The nearest `apply` of `cls` (or a `compute_call`, as an `apply`) that is written as a pure function, not made
+    here from a `call`."""
+    for own in map(vars, cls.__mro__):
+        if own.get("compute_call") not in (None, _call_from_apply(cls)):
+            return functools.partial(_handing_on, own["compute_call"])
+        method = getattr(own.get("apply"), "__wrapped__", None)
+        if method not in (None, apply_from_call):
             return method
-    raise AttributeError(f"{cls.__name__} has no {name}.")
+    raise AttributeError(f"{cls.__name__} has no apply.")
+
+
+def _call_from_apply(cls):
+    """`compute_call` of the base of all layers."""
+    return next(own["compute_call"] for own in map(vars, reversed(cls.__mro__)) if "compute_call" in own)
+
+
+def _handing_on(call_of, *args, **options):
+    """Outputs and next state of a call, its losses being handed to the call around it."""
+    call, scope = call_of(*args, **options), current_scope()
+    if scope is not None:
+        scope.losses.extend(call.losses)
+    return call.outputs, call.state
 
 
 def is_adapted(layer: Any) -> bool:
@@ -90,7 +116,7 @@ def _with_plain_key(method):
     return called
 
 
-def _through_run(compute):
+def through_run(compute: Callable) -> Callable:
     """An `apply` that goes through `run`, which calls it again and is answered by `compute`."""
 
     @functools.wraps(compute)
@@ -98,12 +124,8 @@ def _through_run(compute):
         scope = current_scope()
         if scope is not None and scope.layer is self:
             return compute(self, params, state, inputs, **options)
-        call = self.run(params, state, inputs, **options)
-        if scope is not None:
-            scope.losses.extend(call.losses)
-        return call.outputs, call.state
+        return _handing_on(self.run, params, state, inputs, **options)
 
-    apply.__wrapped__ = compute
     return apply
 
 
@@ -256,7 +278,7 @@ class bound_scope(Scope):
 
 def call_native(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """The built-in `apply` of `layer` on the values its variables stand for here; updates go to the scope."""
-    compute = native(type(layer), "apply")
+    compute = native_apply(type(layer))
 
     def run(*weights, **options):
         return compute(layer, *weights, **options)

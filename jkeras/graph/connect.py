@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import functools
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 
@@ -20,7 +22,7 @@ def _unpack(values):
     return values[0] if len(values) == 1 else values
 
 
-def mask_list(mask, count: int) -> list:
+def mask_list(mask: Any, count: int) -> list:
     """One mask (or None) per output."""
     if isinstance(mask, (list, tuple)):
         return list(mask)
@@ -41,7 +43,7 @@ class MaskOf:
         return f"the mask of {self.symbol.name}"
 
 
-def mask_key(symbol):
+def mask_key(symbol: SymbolicTensor) -> Any:
     """Under what an execution holds the mask of `symbol`."""
     return MaskOf(symbol) if symbol._keras_mask is None else symbol._keras_mask
 
@@ -56,7 +58,7 @@ class LayerNode(Node):
         masks: the symbols of the outputs' masks, None where an output has none.
     """
 
-    def __init__(self, layer, inputs, arguments):
+    def __init__(self, layer: Any, inputs: Iterable, arguments: dict):
         self.layer, self.call_inputs, self.arguments = layer, list(inputs), dict(arguments)
         in_masks = [symbol._keras_mask for symbol in inputs]
         self.inputs = symbols_in([self.call_inputs, in_masks, self.arguments])
@@ -80,7 +82,7 @@ class LayerNode(Node):
         self._register()
 
     @classmethod
-    def of_input(cls, layer, symbol):
+    def of_input(cls, layer: Any, symbol: SymbolicTensor) -> "LayerNode":
         """The node of an input layer: nobody was called, the symbol is there."""
         node = cls.__new__(cls)
         node.layer, node.call_inputs, node.arguments, node.inputs, node.input_masks = layer, [], {}, [], []
@@ -90,7 +92,7 @@ class LayerNode(Node):
         return node
 
     @classmethod
-    def of_network(cls, network):
+    def of_network(cls, network: Any) -> "LayerNode":
         """The node of a network's own inputs and outputs, its call number 0."""
         node = cls.__new__(cls)
         node.layer, node.call_inputs, node.arguments, node.inputs = network, network.inputs, {}, network.inputs
@@ -162,7 +164,7 @@ class LayerNode(Node):
         inputs = _unpack([value(symbol) for symbol in self.call_inputs])
         return self.layer.run(params, state, inputs, key=key, training=training, mask=mask, **arguments)
 
-    def evaluate(self, execution):
+    def evaluate(self, execution: Any) -> None:
         """Run the layer in `execution`: values of its outputs and masks, its next state, its losses."""
         key, params, state = execution.enter(self.layer)
         masks = [

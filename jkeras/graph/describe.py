@@ -3,11 +3,13 @@
 import copy
 import json
 import warnings
+from typing import Any
 
 from jkeras.graph.layer import Layer
 from jkeras.graph.tensor import unique_number
 from jkeras.graph.topology import Network
 from jkeras.serialize.objects import deserialize_keras_object
+from jkeras.typing import CustomObjects
 
 __all__ = [
     "graph_config",
@@ -20,7 +22,7 @@ __all__ = [
 ]
 
 
-def numbered_name(cls) -> str:
+def numbered_name(cls: type) -> str:
     """The next name of a model of class `cls`: 'sequential_1', 'sequential_2', ..."""
     prefix = cls.__name__.lower()
     return f"{prefix}_{unique_number(prefix)}"
@@ -41,7 +43,7 @@ def layer_table() -> dict:
     return table
 
 
-def layer_from_config(config, custom_objects=None):
+def layer_from_config(config: dict, custom_objects: CustomObjects = None) -> Layer:
     """A new layer from {'class_name': ..., 'config': ...}.
 
     Arguments:
@@ -94,7 +96,7 @@ def _coordinates(symbol, places) -> list:
     return [layer.name, places.get(layer._inbound_nodes[index], 0), tensor]
 
 
-def graph_config(network) -> dict:
+def graph_config(network: Network) -> dict:
     """The config of `network`: layers with their configs and calls, and where the inputs and outputs are.
 
     Nodes are numbered among the calls that belong to this network: a layer may be used elsewhere too.
@@ -131,7 +133,7 @@ class _Rebuild:
             self.layers[name] = layer_from_config(data, custom_objects)
             self.waiting[name] = list(data["inbound_nodes"])
 
-    def symbol(self, name, node, tensor):
+    def symbol(self, name: str, node: int, tensor: int) -> Any:
         """The symbol at these coordinates; None if its call was not made yet."""
         if name not in self.layers:
             raise ValueError(f"Improper model config: it refers to a layer {name!r} that it does not contain.")
@@ -165,7 +167,7 @@ class _Rebuild:
         return True
 
 
-def graph_from_config(cls, config, custom_objects=None):
+def graph_from_config(cls: type, config: dict, custom_objects: CustomObjects = None) -> Any:
     """A new network of class `cls`, with new weights, from what `graph_config` gives.
 
     Arguments:
@@ -186,7 +188,7 @@ def graph_from_config(cls, config, custom_objects=None):
 # ----------------------------------------------------------------------------------------------------------- stacks
 
 
-def sequential_config(model) -> dict:
+def sequential_config(model: Any) -> dict:
     """The config of a stack: its name and the configs of its layers.
 
     Where no layer states the input's shape (it was given to `build`, or came with the data), the stack does.
@@ -200,7 +202,7 @@ def sequential_config(model) -> dict:
     return config
 
 
-def sequential_from_config(cls, config, custom_objects=None):
+def sequential_from_config(cls: type, config: dict | list, custom_objects: CustomObjects = None) -> Any:
     """A new stack of class `cls`, with new weights, from what `sequential_config` gives.
 
     A list of layer configs, as older files have it, is read too.

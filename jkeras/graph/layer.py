@@ -5,9 +5,15 @@
 
 Both read the hyperparameters of `self` and assign nothing. A built-in layer does not write `init` but declares its
 weights, `declare(input_shape)`, from which they are drawn, built and named; a researcher's layer may write `init`. A
-layer that is made of others names them in `sublayers` and their shapes in `sublayer_shapes`, and its dicts hold theirs;
-it calls them by `run`, which gives outputs, state, mask and losses by value. `apply` of a layer that is called from
-elsewhere goes through `run`, too, and hands its losses to whoever called.
+layer that is made of others names them in `sublayers` and their shapes in `sublayer_shapes`, and its dicts hold theirs.
+
+All that a call gives, outputs, state, mask and losses, is a `Call`:
+
+    run(params, state, inputs, *, key, training, mask)            -> Call      what callers call
+    compute_call(params, state, inputs, *, key, training, mask)   -> Call      `run` without `activity_regularizer`
+
+A layer made of others calls them by `run`; it may write `compute_call` in place of `apply`, merging what they give.
+`apply` of a layer, called from elsewhere, goes through `run` and hands the losses to the call around it.
 
 Everything else about a layer is done here once: names, config from the signature, weights found by
 `<weight>_initializer/_regularizer/_constraint`, the call on symbols, masks, activity losses, `get_weights`.
@@ -19,7 +25,7 @@ import dataclasses
 import inspect
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -32,6 +38,7 @@ from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
+from jkeras.typing import Shape
 
 __all__ = ["Call", "InputSpec", "Layer", "free_name"]
 
@@ -56,7 +63,7 @@ class InputSpec:
         if self.shape is not None:
             self.ndim = len(self.shape)
 
-    def mismatch(self, shape: Any) -> str | None:
+    def mismatch(self, shape: Shape) -> str | None:
         """What about `shape` does not fit, in words; None if it fits."""
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
@@ -117,7 +124,7 @@ def as_shape(value: Any, argument: str, who: str) -> tuple:
     return tuple(size if size is None else int(size) for size in value)
 
 
-def config_value(value: Any):
+def config_value(value: Any) -> Any:
     """`value` as config files hold it: objects as {'class_name', 'config'}, functions by name, arrays as lists."""
     if hasattr(value, "get_config"):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -229,9 +236,10 @@ class Layer(NodeAccess, HoldsWeights):
             elif name in tree:
                 del tree[name]
 
+    @adapter.through_run
     def apply(
         self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
-    ):
+    ) -> tuple:
         """Outputs and next state for `inputs` (an array, or a list of arrays).
 
         Arguments:
@@ -246,7 +254,7 @@ class Layer(NodeAccess, HoldsWeights):
         """The input shape of each of `sublayers` when this layer's input has `input_shape`."""
         return {}
 
-    def compute_mask(self, inputs: Any, mask: Any = None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask(s) of the outputs: that of the inputs for layers which support masking."""
         if not self.supports_masking:
             if any(part is not None for part in jax.tree.leaves(mask)):
@@ -254,7 +262,7 @@ class Layer(NodeAccess, HoldsWeights):
             return None
         return mask
 
-    def draw_key(self, key: Any):
+    def draw_key(self, key: Any) -> random.Key:
         """`key`, for a layer that draws random numbers while training.
 
         Raises:
@@ -273,7 +281,19 @@ class Layer(NodeAccess, HoldsWeights):
         self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
         **arguments: Any,
     ) -> Call:  # fmt: skip
-        """`apply` and what belongs to it: the outputs' mask, activity losses and losses added in user code."""
+        """A call of the layer with all that belongs to it: see `apply` for the arguments."""
+        call = self.compute_call(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        if self.activity_regularizer is None:
+            return call
+        # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
+        penalties = [self.activity_regularizer(output) * batch.shards() for output in jax.tree.leaves(call.outputs)]
+        return dataclasses.replace(call, losses=[*call.losses, *penalties])
+
+    def compute_call(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
+        **arguments: Any,
+    ) -> Call:  # fmt: skip
+        """`apply`, the outputs' mask and what was added to the loss meanwhile."""
         key = None if key is None else random.as_key(key)
         with Scope(layer=self, training=training, key=key) as scope:
             outputs, after = self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
@@ -281,10 +301,6 @@ class Layer(NodeAccess, HoldsWeights):
         losses = scope.losses
         if losses and batch.shards() > 1:  # of which nobody knows whether they are sums over the batch, or means
             losses = self._losses_of_whole(params, state, inputs, key, training, mask, arguments)
-        if self.activity_regularizer is not None:
-            # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
-            penalties = [self.activity_regularizer(output) * batch.shards() for output in jax.tree.leaves(outputs)]
-            losses = [*losses, *penalties]
         return Call(outputs, after, out_mask, losses)
 
     def _losses_of_whole(self, params, state, inputs, key, training, mask, arguments) -> list:
@@ -298,7 +314,7 @@ class Layer(NodeAccess, HoldsWeights):
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for inputs of `input_shape`. Called once, when the layer is first called on symbols."""
-        own = adapter.native(type(self), "declare")(self, input_shape)
+        own = adapter.native_declare(type(self))(self, input_shape)
         shapes = self.sublayer_shapes(input_shape)
         for name, layer in self.sublayers().items():
             for tree in own:
@@ -311,7 +327,7 @@ class Layer(NodeAccess, HoldsWeights):
                 self.adopt_weight(place, variable, trainable).key = key
         self.built = True
 
-    def add_loss(self, losses: Any, inputs: Any = None):
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
@@ -322,7 +338,7 @@ class Layer(NodeAccess, HoldsWeights):
         """The symbols that were added to the loss outside of calls."""
         return self._added_losses
 
-    def add_update(self, updates: Iterable, inputs: Any = None):
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Inside `call`: pairs (variable, next value) that a training step carries out."""
         scope = current_scope()
         if scope is None:
@@ -332,13 +348,13 @@ class Layer(NodeAccess, HoldsWeights):
         for variable, value in updates or ():
             scope.update(variable, value)
 
-    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any):
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any) -> Any:
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""
         return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
 
     # --------------------------------------------------------------------------------------------- call on symbols
 
-    def __call__(self, inputs, **arguments):
+    def __call__(self, inputs: Any, **arguments: Any) -> Any:
         """Call the layer on a symbol, or a list of them; returns the symbols of its outputs.
 
         Raises:
@@ -365,7 +381,7 @@ class Layer(NodeAccess, HoldsWeights):
             self._initial_weights = None
         return LayerNode(self, symbols, arguments).result
 
-    def assert_input_compatibility(self, shapes: list):
+    def assert_input_compatibility(self, shapes: Sequence) -> None:
         """Check shapes against `input_spec`.
 
         Raises:
@@ -387,7 +403,7 @@ class Layer(NodeAccess, HoldsWeights):
                     f"Input {index} is incompatible with layer {self.name}: {problem}. Input shape: {tuple(shape)}."
                 )
 
-    def compute_output_shape(self, input_shape: Any):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output(s) for inputs of `input_shape` (a tuple, or a list of tuples), inferred from
         `apply`."""
         several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
@@ -427,7 +443,7 @@ class Layer(NodeAccess, HoldsWeights):
         return base | {name: config_value(getattr(self, name)) for name in self._config_names()}
 
     @classmethod
-    def from_config(cls, config: dict):
+    def from_config(cls, config: dict) -> "Layer":
         """A new layer from a config as `get_config` gives."""
         return cls(**config)
 

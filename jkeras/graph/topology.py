@@ -273,24 +273,18 @@ class Network(Layer):
         outside = {name: variable.current() for name, variable in self.outside.items()}
         return params, ({**state, OUTSIDE: outside} if outside else state)
 
-    def apply(
+    def compute_call(
         self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
-    ):
-        """Outputs and next state for `inputs`: an array, a list in the order of `inputs`, or a dict by input name.
+    ) -> Call:
+        """The graph on values: outputs, next state, masks of the outputs, and what the layers add to the loss.
 
         Arguments:
             params, state: as from `init`.
+            inputs: an array, a list in the order of `inputs`, or a dict by input name.
             key: a JAX key, needed when `training` and a layer draws random numbers.
             training: a Python bool.
             mask: the mask(s) of the inputs, or None.
         """
-        call = self.run(params, state, inputs, key=key, training=training, mask=mask)
-        return call.outputs, call.state
-
-    def run(
-        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
-    ) -> Call:
-        """The graph on values: outputs, next state, masks of the outputs, and what the layers add to the loss."""
         with self.bind(params, state, key=key, training=training) as bound:
             return bound.run(inputs, mask)
 

@@ -1,8 +1,12 @@
 """Activations that have weights or arguments, as layers."""
 
-from jkeras import activations, constraints, initializers, regularizers
+from collections.abc import Sequence
+from typing import Any
+
+from jkeras import activations
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.layers.arguments import names_layer
+from jkeras.layers.arguments import ConstraintLike, InitializerLike, Real, RegularizerLike, keeps_arguments
+from jkeras.typing import Shape
 
 __all__ = ["ELU", "InputSpec", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
 
@@ -25,13 +29,13 @@ class LeakyReLU(Layer):
         [[-1.0, 2.0]]
     """
 
-    @names_layer
-    def __init__(self, alpha=0.3, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.alpha = float(alpha)
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, alpha: Real = 0.3, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return activations.relu(inputs, alpha=self.alpha), state
 
 
@@ -55,19 +59,22 @@ class PReLU(Layer):
         https://arxiv.org/abs/1502.01852
     """
 
-    @names_layer
+    supports_masking = True
+
+    @keeps_arguments
     def __init__(
-        self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **kwargs
+        self,
+        alpha_initializer: InitializerLike = "zeros",
+        alpha_regularizer: RegularizerLike = None,
+        alpha_constraint: ConstraintLike = None,
+        shared_axes: int | Sequence | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.supports_masking = True
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
         several = shared_axes is None or isinstance(shared_axes, (list, tuple))
         self.shared_axes = (shared_axes and list(shared_axes)) if several else [shared_axes]
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         shape = list(input_shape[1:])
         for axis in self.shared_axes or ():
             if axis == 0 or not -len(shape) < axis <= len(shape):
@@ -83,7 +90,7 @@ class PReLU(Layer):
             )
         return {"alpha": self.weight("alpha", tuple(shape))}, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return activations.relu(inputs) - params["alpha"] * activations.relu(-inputs), state
 
 
@@ -100,13 +107,13 @@ class ELU(Layer):
         https://arxiv.org/abs/1511.07289
     """
 
-    @names_layer
-    def __init__(self, alpha=1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.alpha = float(alpha)
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, alpha: Real = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return activations.elu(inputs, self.alpha), state
 
 
@@ -122,13 +129,13 @@ class ThresholdedReLU(Layer):
         Konda et al., Zero-Bias Autoencoders and the Benefits of Co-Adapting Features, https://arxiv.org/abs/1402.3337
     """
 
-    @names_layer
-    def __init__(self, theta=1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.theta = float(theta)
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, theta: Real = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return inputs * (inputs > self.theta).astype(inputs.dtype), state
 
 
@@ -141,12 +148,13 @@ class Softmax(Layer):
     Input and output shape: any, the same.
     """
 
-    def __init__(self, axis=-1, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.axis = axis
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, axis: int = -1, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return activations.softmax(inputs, axis=self.axis), state
 
 
@@ -164,17 +172,19 @@ class ReLU(Layer):
         ValueError: if `max_value` or `negative_slope` is negative.
     """
 
-    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
+    supports_masking = True
+
+    @keeps_arguments
+    def __init__(
+        self, max_value: float | None = None, negative_slope: Real = 0.0, threshold: Real = 0.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         for name, value in (("max_value", max_value), ("negative_slope", negative_slope)):
             if value is not None and value < 0.0:
                 raise ValueError(f"{name} of ReLU layer cannot be negative value: {value}")
-        self.supports_masking = True
         self.max_value = None if max_value is None else float(max_value)
-        self.negative_slope = float(negative_slope)
-        self.threshold = float(threshold)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         outputs = activations.relu(
             inputs, alpha=self.negative_slope, max_value=self.max_value, threshold=self.threshold
         )

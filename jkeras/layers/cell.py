@@ -2,21 +2,23 @@
 
 A cell is a layer with a `state_size`. Its `bind` settles all that is the same at every time step (weights, dropout
 masks, constants) and returns `step(x, states, time) -> output, states`. A cell in Keras style (`build` and
-`call(inputs, states)`) gets its step from `bind_called`.
+`call(inputs, states)`) gets its step from `_bind_called`.
 """
 
 import copy
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
-from jkeras import activations, batch, constraints, initializers, random, regularizers
+from jkeras import batch, random
 from jkeras.graph import adapter
 from jkeras.graph.layer import Layer, free_name
 from jkeras.graph.tensor import is_symbol
-from jkeras.layers.arguments import count, names_layer
 from jkeras.serialize.objects import has_arg
+from jkeras.typing import CustomObjects, Shape
 
 __all__ = [
     "Cell",
@@ -36,34 +38,39 @@ __all__ = [
 ]
 
 
-def as_list(value) -> list:
+def as_list(value: Any) -> list:
     """`value` as a list: of nothing for None."""
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def first(value):
+def first(value: Any) -> Any:
     """The first of a list or tuple, or `value` itself."""
     return value[0] if isinstance(value, (list, tuple)) else value
 
 
-def sizes(cell) -> list:
+def sizes(cell: Any) -> list:
     """The sizes of the states of `cell`."""
     return as_list(cell.state_size)
 
 
-def output_size(cell):
+def output_size(cell: Any) -> Any:
     """The size of the output of `cell`: that of its first state if it does not say."""
     size = getattr(cell, "output_size", None)
     return sizes(cell)[0] if size is None else size
 
 
-def check_cell(cell, who):
+def check_cell(cell: Any, who: str) -> None:
+    """Check that `cell` is one; `who` is what the message calls it.
+
+    Raises:
+        ValueError: if it is not.
+    """
     for attribute, what in (("call", "method"), ("state_size", "attribute (an integer or a tuple of integers)")):
         if not hasattr(cell, attribute):
             raise ValueError(f"{who} should have a `{attribute}` {what}. Received: {cell!r}")
 
 
-def split_inputs(inputs, initial_state, constants, num_constants):
+def split_inputs(inputs: Any, initial_state: Any, constants: Any, num_constants: int | None) -> tuple:
     """What a recurrent layer was called on, as: inputs, list of initial states or None, list of constants or None.
 
     Arguments:
@@ -79,7 +86,7 @@ def split_inputs(inputs, initial_state, constants, num_constants):
     return inputs, as_list(initial_state) or None, as_list(constants) or None
 
 
-def join_inputs(layer, inputs, initial_state, constants):
+def join_inputs(layer: Layer, inputs: Any, initial_state: Any, constants: Any) -> tuple:
     """What `Layer.__call__` is given: symbols that layers made become inputs, other values stay arguments."""
     given = {"initial_state": initial_state, "constants": constants}
     given = {name: values for name, values in given.items() if values}
@@ -98,7 +105,10 @@ def join_inputs(layer, inputs, initial_state, constants):
 # ------------------------------------------------------------------------------------------------------------- cells
 
 
-def bind(cell, params, state, inputs, states, *, constants=None, key=None, training=False):
+def bind(
+    cell: Any, params: dict, state: dict, inputs: Any, states: Any, *, constants: Any = None, key: Any = None,
+    training: bool = False,
+):  # fmt: skip
     """The step of any cell: `step(x, states, time) -> output, list of states`.
 
     Arguments:
@@ -110,10 +120,10 @@ def bind(cell, params, state, inputs, states, *, constants=None, key=None, train
             return cell.bind(params, state, inputs, states, constants=constants, key=key, training=training)
         if "call" in vars(base):
             break
-    return bind_called(cell, params, state, inputs, states, constants=constants, key=key, training=training)
+    return _bind_called(cell, params, state, inputs, states, constants=constants, key=key, training=training)
 
 
-def bind_called(cell, params, state, inputs, states, *, constants=None, key=None, training=False):
+def _bind_called(cell, params, state, inputs, states, *, constants=None, key=None, training=False):
     """The step of a cell that computes in `call(inputs, states)`, which may also take `constants` and `training`."""
     cell = copy.copy(cell)
     if isinstance(cell, Layer) and not cell.built:
@@ -137,27 +147,17 @@ def bind_called(cell, params, state, inputs, states, *, constants=None, key=None
                 )
         return output, list(states)
 
-    step(
-        inputs, states, 0
-    )  # what `call` keeps on the cell from its first run (a dropout mask) then holds for all steps
+    step(inputs, states, 0)  # what `call` keeps on the cell from its first run (a dropout mask) holds for all steps
     return step
 
 
-_GETTERS = {
-    "activation": activations.get,
-    "_initializer": initializers.get,
-    "_regularizer": regularizers.get,
-    "_constraint": constraints.get,
-}
-
-
-def arguments_of(cls) -> list:
+def arguments_of(cls: type) -> list:
     """The names of the arguments of `cls`'s constructor."""
     parameters = inspect.signature(cls.__init__).parameters.values()
     return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
 
 
-def first_shape(shape):
+def first_shape(shape: Any) -> Any:
     """The first shape of a list of shapes, or the shape itself."""
     return shape[0] if isinstance(shape[0], (list, tuple)) else shape
 
@@ -171,25 +171,15 @@ class Cell(Layer):
 
     gates = 1
     implementation = 1
+    #: How many states of the size of the output it has.
+    states = 1
 
-    @names_layer
-    def _adopt_arguments(self, arguments):
-        """Keep the arguments of a constructor, each in the form its name asks for."""
-        for name in arguments_of(type(self)):
-            value = arguments[name]
-            for ending, get in _GETTERS.items():
-                if name.endswith(ending):
-                    value = get(value)
-            if name in ("units", "filters"):
-                value = count(self, name, value)
-            setattr(self, name, value)
-        self.dropout = min(1.0, max(0.0, self.dropout))
-        self.recurrent_dropout = min(1.0, max(0.0, self.recurrent_dropout))
-        if self.implementation not in (0, 1, 2):
-            raise ValueError(f"`implementation` must be 1 or 2. Received: {self.implementation!r}")
-        self.state_size = self.output_size = self.units
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.output_size = self.units
+        self.state_size = self.units if self.states == 1 else (self.units,) * self.states
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         size, inputs = self.gates * self.units, first_shape(input_shape)[-1]
         if inputs is None:
             raise ValueError(
@@ -212,7 +202,10 @@ class Cell(Layer):
         """The initializer of the bias."""
         return self.bias_initializer
 
-    def bind(self, params, state, inputs, states, *, constants=None, key=None, training=False):
+    def bind(
+        self, params: dict, state: dict, inputs: Any, states: Any, *, constants: Any = None, key: Any = None,
+        training: bool = False,
+    ):  # fmt: skip
         """The step with the dropout masks of this sequence."""
         if constants:
             raise ValueError(
@@ -239,7 +232,10 @@ class Cell(Layer):
         keep = random.bernoulli(key, 1 - rate, (like.shape[0], gates, *like.shape[1:]))
         return keep.astype(like.dtype) / (1 - rate)
 
-    def apply(self, params, state, inputs, *, states, key=None, training=False, mask=None, constants=None):
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, states: Any, key: Any = None, training: bool = False,
+        mask: Any = None, constants: Any = None,
+    ):  # fmt: skip
         """One time step: (output, list of next states), and `state`.
 
         Arguments:
@@ -249,7 +245,7 @@ class Cell(Layer):
         step = self.bind(params, state, inputs, states, constants=constants, key=key, training=training)
         return step(inputs, states, 0), state
 
-    def call(self, inputs, states, training=None):
+    def call(self, inputs: Any, states: Any, training: bool | None = None):
         """One time step inside the `call` of a layer in Keras style: output, list of next states."""
         return adapter.call_native(self, inputs, states=states, training=training)
 
@@ -269,18 +265,19 @@ class StackedRNNCells(Layer):
         (None, 4)
     """
 
-    def __init__(self, cells, **kwargs):
+    def __init__(self, cells: Sequence, **kwargs: Any):
         if not isinstance(cells, (list, tuple)) or not cells:
             raise ValueError(f"StackedRNNCells: `cells` must be a list of at least one cell. Received: {cells!r}")
         for cell in cells:
             check_cell(cell, "StackedRNNCells: All cells")
         self.cells = list(cells)
+        self.calls_user_code = len(self.sublayers()) < len(cells)  # a cell that is no layer can only be the user's
         self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)
 
     declare = Layer.declare  # which does not go through `build` below
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape):
         """Build the cells. Their weights share a name scope, so equal names get a number: 'rnn_1/kernel_1:0'."""
         super().build(input_shape)
         taken: list = []
@@ -304,7 +301,7 @@ class StackedRNNCells(Layer):
     def sublayers(self):
         return {f"cell_{place}": cell for place, cell in enumerate(self.cells) if isinstance(cell, Layer)}
 
-    def sublayer_shapes(self, input_shape):
+    def sublayer_shapes(self, input_shape: Any):
         shape, *constants = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         shapes = {}
         for place, cell in enumerate(self.cells):
@@ -313,7 +310,10 @@ class StackedRNNCells(Layer):
             shape = (shape[0], output_size(cell))
         return shapes
 
-    def bind(self, params, state, inputs, states, *, constants=None, key=None, training=False):
+    def bind(
+        self, params: dict, state: dict, inputs: Any, states: Any, *, constants: Any = None, key: Any = None,
+        training: bool = False,
+    ):  # fmt: skip
         """The step that goes through the cells."""
         steps = []
         for place, (cell, part) in enumerate(zip(self.cells, self._parts(states), strict=True)):
@@ -352,12 +352,12 @@ class StackedRNNCells(Layer):
 
     apply = Cell.apply  # pyright: ignore[reportAssignmentType]
 
-    def call(self, inputs, states, constants=None, training=None):
+    def call(self, inputs: Any, states: Any, constants: Any = None, training: bool | None = None):
         """One time step inside the `call` of a layer in Keras style: output, list of next states."""
         return adapter.call_native(self, inputs, states=states, constants=constants, training=training)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         from jkeras.layers import deserialize
 
         cells = [deserialize(cell, custom_objects=custom_objects) for cell in config["cells"]]
@@ -367,14 +367,14 @@ class StackedRNNCells(Layer):
 # ------------------------------------------------------------------------------------ states where the batch is split
 
 
-def part_of_batch(whole, size):
+def part_of_batch(whole: Any, size: int) -> Any:
     """Of the states of the whole batch those of the `size` examples at hand."""
     if batch.shards() == 1:
         return whole
     return lax.dynamic_slice_in_dim(whole, batch.first_place(size), size)
 
 
-def whole_batch(part):
+def whole_batch(part: Any) -> Any:
     """The states of the whole batch from those of the examples at hand: each part in its place, summed up."""
     shards, size = batch.shards(), part.shape[0]
     if shards == 1:

@@ -4,13 +4,23 @@ Padding, cropping and upsampling, whose Keras address is this module too, are wr
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 
-from jkeras import activations, config, constraints, initializers, regularizers
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.layers.arguments import count, names_layer
+from jkeras.layers.arguments import (
+    ActivationLike,
+    ConstraintLike,
+    Count,
+    InitializerLike,
+    Layout,
+    Padding,
+    RegularizerLike,
+    Window,
+    keeps_arguments,
+)
 from jkeras.layers.kernels import conv
-from jkeras.layers.kernels.windows import check_window, deconv_length, normalize_padding, normalize_tuple, spatial_axes
+from jkeras.layers.kernels.windows import check_window, deconv_length, normalize_tuple, spatial_axes
 from jkeras.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -30,6 +40,7 @@ from jkeras.layers.resizing import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from jkeras.typing import Shape
 
 __all__ = [
     "AtrousConv1D",
@@ -71,24 +82,12 @@ __all__ = [
     "ZeroPadding3D",
 ]
 
-_WINDOW_ARGUMENTS = ("kernel_size", "strides", "dilation_rate", "output_padding")
+
+def _output_padding(value, name, layer):
+    return None if value is None else normalize_tuple(value, layer.rank, name, least=0)
 
 
-def _normalized(name, value, rank: int):
-    """The argument `name` of a convolutional layer, in the form the layer keeps and its config holds."""
-    if name == "output_padding" and value is None:
-        return None
-    if name in _WINDOW_ARGUMENTS:
-        return normalize_tuple(value, rank, name, least=0 if name == "output_padding" else 1)
-    if name == "padding":
-        return normalize_padding(value)
-    if name == "data_format":
-        return config.data_format(value)
-    if name == "activation":
-        return activations.get(value)
-    tables = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
-    table = tables.get(name.rpartition("_")[2])
-    return value if table is None else table.get(value)
+OutputPadding: TypeAlias = Annotated[int | Sequence[int] | None, _output_padding]
 
 
 class _Conv(Layer):
@@ -98,14 +97,8 @@ class _Conv(Layer):
     #: Arguments of other layers that Keras 2.2.4 accepts here and does nothing with.
     _ignored: tuple = ()
 
-    @names_layer
-    def __init__(self, arguments):
-        """arguments: the local variables of the subclass's `__init__`, its arguments by name."""
-        own = {name: value for name, value in arguments.items() if name not in ("self", "kwargs")}
-        super().__init__(**{name: value for name, value in arguments["kwargs"].items() if name not in self._ignored})
-        for name, value in {"dilation_rate": 1, **own}.items():
-            counted = name in ("filters", "depth_multiplier")
-            setattr(self, name, count(self, name, value) if counted else _normalized(name, value, self.rank))
+    def __init__(self, kwargs: dict):
+        super().__init__(**{name: value for name, value in kwargs.items() if name not in self._ignored})
         if self.padding == "causal" and not isinstance(self, Conv1D):
             raise ValueError(f"Layer {self.name}: Invalid padding: causal; only Conv1D has it.")
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
@@ -130,7 +123,7 @@ class _Conv(Layer):
         arguments = self.strides, self.padding, self.data_format, self.dilation_rate
         return conv.convolve(inputs, params["kernel"], *arguments)
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         channels = input_shape[self._channel_axis]
         if channels is None:
             raise ValueError(
@@ -145,7 +138,7 @@ class _Conv(Layer):
     def _bias_size(self, channels) -> int:
         return self.filters
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         expected = InputSpec(ndim=self.rank + 2, axes={self._channel_axis: self._channels(params)})
         problem = expected.mismatch(inputs.shape)
         if problem:
@@ -183,26 +176,16 @@ class Conv1D(_Conv):
 
     rank = 1
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = 1,
-        padding: str = "valid",
-        data_format: str | None = "channels_last",
-        dilation_rate: int | tuple = 1,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = 1, padding: Padding = "valid",
+        data_format: Layout = "channels_last", dilation_rate: Window = 1, activation: ActivationLike = None,
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
         if self.padding == "causal" and self.data_format != "channels_last":
             raise ValueError(
                 f'Layer {self.name}: when using causal padding in `Conv1D`, `data_format` must be "channels_last" '
@@ -244,26 +227,16 @@ class Conv2D(_Conv):
 
     rank = 2
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | tuple = (1, 1),
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        data_format: Layout = None, dilation_rate: Window = (1, 1), activation: ActivationLike = None,
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
 
 
 class Conv3D(_Conv):
@@ -284,30 +257,22 @@ class Conv3D(_Conv):
 
     rank = 3
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | tuple = (1, 1, 1),
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1, 1), padding: Padding = "valid",
+        data_format: Layout = None, dilation_rate: Window = (1, 1, 1), activation: ActivationLike = None,
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
 
 
 class _Transposed(_Conv):
     """What the transposed convolutions of all ranks share."""
+
+    dilation_rate = (1, 1, 1)
 
     def _weights(self, channels):
         return {"kernel": self.weight("kernel", (*self.kernel_size, self.filters, channels))}
@@ -362,27 +327,17 @@ class Conv2DTranspose(_Transposed, Conv2D):
         (1, 16, 16, 3)
     """
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1),
-        padding: str = "valid",
-        output_padding: int | tuple | None = None,
-        data_format: str | None = None,
-        dilation_rate: int | tuple = (1, 1),
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        output_padding: OutputPadding = None, data_format: Layout = None, dilation_rate: Window = (1, 1),
+        activation: ActivationLike = None, use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
         self._check_output_padding()
 
 
@@ -402,26 +357,16 @@ class Conv3DTranspose(_Transposed, Conv3D):
         (1, 8, 8, 8, 2)
     """
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1, 1),
-        padding: str = "valid",
-        output_padding: int | tuple | None = None,
-        data_format: str | None = None,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1, 1), padding: Padding = "valid",
+        output_padding: OutputPadding = None, data_format: Layout = None, activation: ActivationLike = None,
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
         self._check_output_padding()
 
 
@@ -476,30 +421,19 @@ class SeparableConv1D(_Separable):
 
     rank = 1
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = 1,
-        padding: str = "valid",
-        data_format: str | None = "channels_last",
-        dilation_rate: int | tuple = 1,
-        depth_multiplier: int = 1,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        depthwise_initializer: str | dict | Callable = "glorot_uniform",
-        pointwise_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        depthwise_regularizer: str | dict | Callable | None = None,
-        pointwise_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        depthwise_constraint: str | dict | Callable | None = None,
-        pointwise_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = 1, padding: Padding = "valid",
+        data_format: Layout = "channels_last", dilation_rate: Window = 1, depth_multiplier: Count = 1,
+        activation: ActivationLike = None, use_bias: bool = True,
+        depthwise_initializer: InitializerLike = "glorot_uniform",
+        pointwise_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        depthwise_regularizer: RegularizerLike = None, pointwise_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        depthwise_constraint: ConstraintLike = None, pointwise_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
 
 
 class SeparableConv2D(_Separable):
@@ -533,30 +467,19 @@ class SeparableConv2D(_Separable):
 
     rank = 2
 
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | tuple = (1, 1),
-        depth_multiplier: int = 1,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        depthwise_initializer: str | dict | Callable = "glorot_uniform",
-        pointwise_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        depthwise_regularizer: str | dict | Callable | None = None,
-        pointwise_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        depthwise_constraint: str | dict | Callable | None = None,
-        pointwise_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        data_format: Layout = None, dilation_rate: Window = (1, 1), depth_multiplier: Count = 1,
+        activation: ActivationLike = None, use_bias: bool = True,
+        depthwise_initializer: InitializerLike = "glorot_uniform",
+        pointwise_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        depthwise_regularizer: RegularizerLike = None, pointwise_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        depthwise_constraint: ConstraintLike = None, pointwise_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
 
 
 class DepthwiseConv2D(_Depthwise, Conv2D):
@@ -582,26 +505,16 @@ class DepthwiseConv2D(_Depthwise, Conv2D):
         (1, 6, 6, 6)
     """
 
+    @keeps_arguments
     def __init__(
-        self,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1),
-        padding: str = "valid",
-        depth_multiplier: int = 1,
-        data_format: str | None = None,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        depthwise_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        depthwise_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        depthwise_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        dilation_rate: int | tuple = (1, 1),
-        **kwargs,
-    ):
-        _Conv.__init__(self, locals())
+        self, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid", depth_multiplier: Count = 1,
+        data_format: Layout = None, activation: ActivationLike = None, use_bias: bool = True,
+        depthwise_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        depthwise_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, depthwise_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, dilation_rate: Window = (1, 1), **kwargs: Any,
+    ):  # fmt: skip
+        _Conv.__init__(self, kwargs)
 
     def _bias_size(self, channels):
         return channels * self.depth_multiplier

@@ -1,21 +1,34 @@
 """Recurrent layers over images: `ConvRNN2D` runs a cell over the time steps; `ConvLSTM2D` makes its cell itself."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax.numpy as jnp
 
-from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import (
+    ActivationLike,
+    Clamped,
+    ConstraintLike,
+    Count,
+    InitializerLike,
+    Layout,
+    Padding,
+    RegularizerLike,
+    Window,
+    keeps_arguments,
+)
 from jkeras.layers.cell import Cell, first_shape, sizes
 from jkeras.layers.kernels import conv, rnn
 from jkeras.layers.kernels.windows import (
     check_window,
     conv_output_length,
-    normalize_padding,
-    normalize_tuple,
     spatial_axes,
 )
 from jkeras.layers.legacy import ConvRecurrent2D, Recurrent
 from jkeras.layers.recurrent import RNN, CellLayer, LSTMCell
 from jkeras.serialize.objects import has_arg
+from jkeras.typing import Shape
 
 __all__ = ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D", "ConvRecurrent2D", "Layer", "Recurrent", "has_arg"]
 
@@ -30,21 +43,23 @@ class ConvLSTM2DCell(Cell):
     """
 
     gates = 4
+    states = 2
+    rank = 2
     initial_bias = LSTMCell.initial_bias
 
+    @keeps_arguments
     def __init__(
-        self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1),
-        activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True, kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal", bias_initializer="zeros", unit_forget_bias=True, kernel_regularizer=None,
-        recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None, recurrent_constraint=None,
-        bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, **kwargs,
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        data_format: Layout = None, dilation_rate: Window = (1, 1), activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "hard_sigmoid", use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros", unit_forget_bias: bool = True,
+        kernel_regularizer: RegularizerLike = None, recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0,
+        recurrent_dropout: Clamped = 0.0, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(**kwargs)
-        self._adopt_arguments(locals())
-        for name in ("kernel_size", "strides", "dilation_rate"):
-            setattr(self, name, normalize_tuple(getattr(self, name), 2, name))
-        self.padding = normalize_padding(padding)
-        self.data_format = config.data_format(data_format)
         if self.padding == "causal":
             raise ValueError(f"Layer {self.name}: Invalid padding: causal; only Conv1D has it.")
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
@@ -52,7 +67,6 @@ class ConvLSTM2DCell(Cell):
                 f"Layer {self.name}: strides > 1 not supported in conjunction with dilation_rate > 1. Received: "
                 f"strides={self.strides}, dilation_rate={self.dilation_rate}"
             )
-        self.state_size = (self.filters, self.filters)
 
     @property
     def units(self):
@@ -63,7 +77,7 @@ class ConvLSTM2DCell(Cell):
     def _channel_axis(self):
         return 1 if self.data_format == "channels_first" else -1
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         shape = first_shape(input_shape)
         channels = shape[self._channel_axis]
         if channels is None:
@@ -81,12 +95,12 @@ class ConvLSTM2DCell(Cell):
             params["bias"] = self.weight("bias", self.bias_shape(), self.initial_bias())
         return params, {}
 
-    def input_conv(self, x, w, b=None, padding="valid"):
+    def input_conv(self, x: Any, w: Any, b: Any = None, padding: str = "valid"):
         """The convolution of the inputs of a step: x (batch, rows, columns, channels), w a kernel, b a bias or None."""
         outputs = conv.convolve(x, w, self.strides, padding, self.data_format, self.dilation_rate, in_loop=True)
         return outputs if b is None else conv.bias_add(outputs, b, self.data_format)
 
-    def recurrent_conv(self, x, w):
+    def recurrent_conv(self, x: Any, w: Any):
         """The convolution of the state h, which keeps its size: x (batch, rows, columns, filters), w a kernel."""
         return conv.convolve(x, w, (1, 1), "same", self.data_format, (1, 1), in_loop=True)
 
@@ -98,14 +112,14 @@ class ConvLSTM2DCell(Cell):
         parts = [convolve(inputs * masks[:, gate], kernel) for gate, kernel in enumerate(kernels)]
         return jnp.concatenate(parts, axis=self._channel_axis)
 
-    def step(self, params, inputs, states, masks=(None, None)):
+    def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         """output, [h, c] after `inputs` (batch, rows, columns, channels) and `states` [h, c]."""
         sums = self._sums(lambda x, w: self.input_conv(x, w, padding=self.padding), inputs, params["kernel"], masks[0])
         if self.use_bias:
             sums = conv.bias_add(sums, params["bias"], self.data_format)
         return self.advance(params, sums, states, masks[1])
 
-    def advance(self, params, sums, states, masks=None):
+    def advance(self, params: dict, sums: Any, states: Sequence, masks: Any = None):
         """output, [h, c] after `states` [h, c] and the inputs' part of the gates' sums, with 4 * filters channels."""
         hidden, carry = states
         sums = sums + self._sums(self.recurrent_conv, hidden, params["recurrent_kernel"], masks)
@@ -114,7 +128,7 @@ class ConvLSTM2DCell(Cell):
         hidden = self.recurrent_activation(o) * self.activation(carry)
         return hidden, [hidden, carry]
 
-    def sequence_sums(self, params, inputs):
+    def sequence_sums(self, params: dict, inputs: Any):
         """The inputs' part of the gates' sums for all steps at once, of `inputs` (batch, time, ...)."""
         batch, time, *image = inputs.shape
         arguments = self.strides, self.padding, self.data_format, self.dilation_rate
@@ -150,15 +164,9 @@ class ConvRNN2D(RNN):
     """
 
     def __init__(
-        self,
-        cell,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        unroll=False,
-        **kwargs,
-    ):
+        self, cell: Any, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+        stateful: bool = False, unroll: bool = False, **kwargs: Any,
+    ):  # fmt: skip
         if unroll:
             raise TypeError(f"{type(self).__name__}: Unrolling isn't possible with convolutional RNNs.")
         if isinstance(cell, (list, tuple)):
@@ -173,7 +181,7 @@ class ConvRNN2D(RNN):
     def _channel_axis(self):
         return 1 if self.cell.data_format == "channels_first" else 3
 
-    def state_shapes(self, input_shape) -> list:
+    def state_shapes(self, input_shape: Shape) -> list:
         cell = self.cell
         image = [input_shape[axis + 1] for axis in spatial_axes(2, cell.data_format)]
         check_window(image, cell.kernel_size, cell.padding, cell.dilation_rate, layer=self.name)
@@ -187,7 +195,7 @@ class ConvRNN2D(RNN):
             return [(input_shape[0], channels, *image) for channels in sizes(cell)]
         return [(input_shape[0], *image, channels) for channels in sizes(cell)]
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         shape = first_shape(input_shape)
         if self.stateful and any(None in state_shape for state_shape in self.state_shapes(shape)):
             raise ValueError(
@@ -198,7 +206,7 @@ class ConvRNN2D(RNN):
             )
         return super().declare(input_shape)
 
-    def check_states(self, shapes):
+    def check_states(self, shapes: Sequence):
         """Check the shapes of initial states.
 
         Raises:
@@ -264,12 +272,16 @@ class ConvLSTM2D(CellLayer, ConvRNN2D):
     cell_class = ConvLSTM2DCell
 
     def __init__(
-        self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1),
-        activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True, kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal", bias_initializer="zeros", unit_forget_bias=True, kernel_regularizer=None,
-        recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
-        recurrent_constraint=None, bias_constraint=None, return_sequences=False, go_backwards=False, stateful=False,
-        dropout=0.0, recurrent_dropout=0.0, **kwargs,
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        data_format: Layout = None, dilation_rate: Window = (1, 1), activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "hard_sigmoid", use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros", unit_forget_bias: bool = True,
+        kernel_regularizer: RegularizerLike = None, recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, return_sequences: bool = False, go_backwards: bool = False,
+        stateful: bool = False, dropout: Clamped = 0.0, recurrent_dropout: Clamped = 0.0, **kwargs: Any,
     ):  # fmt: skip
         keywords = {name: kwargs.pop(name, False) for name in ("return_state", "unroll")}
         super().__init__(keywords | locals(), kwargs)

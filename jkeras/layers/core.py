@@ -6,15 +6,27 @@ import contextvars
 import marshal
 import math
 import types
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import activations, batch, config, constraints, initializers, random, regularizers
+from jkeras import batch, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.graph.scope import Scope
-from jkeras.layers.arguments import check_fraction, count, names_layer
+from jkeras.layers.arguments import (
+    ActivationLike,
+    ConstraintLike,
+    Count,
+    Fraction,
+    InitializerLike,
+    Layout,
+    RegularizerLike,
+    Seed,
+    keeps_arguments,
+)
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
+from jkeras.typing import CustomObjects, Shape
 
 __all__ = [
     "Activation",
@@ -37,7 +49,7 @@ __all__ = [
 ]
 
 
-def take_as(inputs, axis: int, size: int):
+def take_as(inputs: Any, axis: int, size: int):
     """`inputs`, its `axis` taken to have `size`: changes nothing but an abstract run in which that size is unknown."""
     if isinstance(inputs.shape[axis], int):
         return inputs
@@ -75,36 +87,27 @@ class Dense(Layer):
         (2, 3)
     """
 
-    @names_layer
+    supports_masking = True
+    input_spec = InputSpec(min_ndim=2)
+
+    @keeps_arguments
     def __init__(
         self,
-        units,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
+        units: Count,
+        activation: ActivationLike = None,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.units = count(self, "units", units)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.input_spec = InputSpec(min_ndim=2)
-        self.supports_masking = True
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         if input_shape[-1] is None:
             raise ValueError(
                 f"Layer {self.name} (Dense): the size of the last axis of its input must be known. "
@@ -115,7 +118,7 @@ class Dense(Layer):
             params["bias"] = self.weight("bias", (self.units,))
         return params, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         problem = InputSpec(axes={-1: params["kernel"].shape[0]}).mismatch(inputs.shape)
         if problem:
             raise ValueError(f"Input 0 is incompatible with layer {self.name}: {problem}.")
@@ -139,13 +142,13 @@ class Activation(Layer):
         [[0.0, 2.0]]
     """
 
-    @names_layer
-    def __init__(self, activation, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.activation = activations.get(activation)
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, activation: ActivationLike, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return self.activation(inputs), state
 
 
@@ -158,15 +161,14 @@ class ActivityRegularization(Layer):
     Input and output shape: any, the same.
     """
 
-    @names_layer
-    def __init__(self, l1=0.0, l2=0.0, **kwargs):
+    supports_masking = True
+
+    @keeps_arguments
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.supports_masking = True
-        self.l1 = l1
-        self.l2 = l2
         self.activity_regularizer = regularizers.L1L2(l1=l1, l2=l2)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return inputs, state
 
 
@@ -181,15 +183,16 @@ class Masking(Layer):
     Input and output shape: (batch, time, ..., features), the same.
     """
 
-    def __init__(self, mask_value=0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.mask_value = mask_value
+    supports_masking = True
 
-    def compute_mask(self, inputs, mask=None):
+    @keeps_arguments
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None):
         return jnp.any(inputs != self.mask_value, axis=-1)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return inputs * self.compute_mask(inputs)[..., None].astype(inputs.dtype), state
 
 
@@ -224,21 +227,20 @@ class Dropout(Layer):
         [0.0, 2.0]
     """
 
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+    supports_masking = True
+
+    @keeps_arguments
+    def __init__(self, rate: Fraction, noise_shape: Sequence | None = None, seed: Seed = None, **kwargs: Any):
         super().__init__(**kwargs)
-        check_fraction(self, "rate", rate)
         if noise_shape is not None and not isinstance(noise_shape, (list, tuple)):
-            raise TypeError(f"{type(self).__name__}: `noise_shape` must be a tuple. Received: {noise_shape!r}")
+            raise TypeError(f"`noise_shape` must be a tuple. Received: {noise_shape!r}")
         self.rate = float(rate)
-        self.noise_shape = noise_shape
-        self.seed = seed
-        self.supports_masking = True
 
     def _noise_shape(self, shape) -> tuple:
         """The shape of `kept` for inputs of `shape`, None where it has their size."""
         return (None,) * len(shape) if self.noise_shape is None else tuple(self.noise_shape)
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         noise_shape = self._noise_shape(input_shape)
         # From the last axis back, without the batch, whose size is not known yet.
         pairs = zip(noise_shape[::-1], input_shape[:0:-1], strict=False)
@@ -272,7 +274,7 @@ class Dropout(Layer):
         per_example = noise_shape[0] != 1 and len(noise_shape) == len(shape)
         return random.bernoulli(key, 1.0 - self.rate, tuple(sizes), per_example=per_example)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if not training or not 0.0 < self.rate < 1.0:
             return inputs, state
         kept = self._kept(key, inputs.shape)
@@ -306,9 +308,10 @@ class SpatialDropout1D(_SpatialDropout):
         Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
     """
 
-    def __init__(self, rate, **kwargs):
+    input_spec = InputSpec(ndim=3)
+
+    def __init__(self, rate: Fraction, **kwargs: Any):
         super().__init__(rate, **kwargs)
-        self.input_spec = InputSpec(ndim=3)
 
 
 class SpatialDropout2D(_SpatialDropout):
@@ -324,11 +327,11 @@ class SpatialDropout2D(_SpatialDropout):
         Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
     """
 
-    @names_layer
-    def __init__(self, rate, data_format=None, **kwargs):
+    input_spec = InputSpec(ndim=4)
+
+    @keeps_arguments
+    def __init__(self, rate: Fraction, data_format: Layout = None, **kwargs: Any):
         super().__init__(rate, **kwargs)
-        self.data_format = config.data_format(data_format)
-        self.input_spec = InputSpec(ndim=4)
 
 
 class SpatialDropout3D(_SpatialDropout):
@@ -344,11 +347,11 @@ class SpatialDropout3D(_SpatialDropout):
         Tompson et al., Efficient Object Localization Using Convolutional Networks, https://arxiv.org/abs/1411.4280
     """
 
-    @names_layer
-    def __init__(self, rate, data_format=None, **kwargs):
+    input_spec = InputSpec(ndim=5)
+
+    @keeps_arguments
+    def __init__(self, rate: Fraction, data_format: Layout = None, **kwargs: Any):
         super().__init__(rate, **kwargs)
-        self.data_format = config.data_format(data_format)
-        self.input_spec = InputSpec(ndim=5)
 
 
 # ----------------------------------------------------------------------------------------------------------- shapes
@@ -370,17 +373,18 @@ class Reshape(Layer):
         (5, 3, 2)
     """
 
-    def __init__(self, target_shape, **kwargs):
+    @keeps_arguments
+    def __init__(self, target_shape: Sequence, **kwargs: Any):
         super().__init__(**kwargs)
         if not isinstance(target_shape, (list, tuple, np.ndarray)):
-            raise TypeError(f"Reshape: `target_shape` must be a tuple of integers. Received: {target_shape!r}")
+            raise TypeError(f"`target_shape` must be a tuple of integers. Received: {target_shape!r}")
         self.target_shape = tuple(target_shape)
         if not all(isinstance(size, (int, np.integer)) and size >= -1 for size in self.target_shape):
-            raise ValueError(f"Reshape: `target_shape` must hold sizes, or -1 once. Received: {self.target_shape}")
+            raise ValueError(f"`target_shape` must hold sizes, or -1 once. Received: {self.target_shape}")
         if sum(size < 0 for size in self.target_shape) > 1:
-            raise ValueError(f"Reshape: can only specify one unknown dimension. Received: {self.target_shape}")
+            raise ValueError(f"can only specify one unknown dimension. Received: {self.target_shape}")
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         shape, target = inputs.shape[1:], self.target_shape
         known = math.prod(size for size in target if size >= 0)
         if all(isinstance(size, int) for size in shape):
@@ -412,16 +416,17 @@ class Permute(Layer):
         (5, 64, 10)
     """
 
-    def __init__(self, dims, **kwargs):
+    @keeps_arguments
+    def __init__(self, dims: Sequence, **kwargs: Any):
         super().__init__(**kwargs)
         if not isinstance(dims, (list, tuple)):
-            raise TypeError(f"Permute: `dims` must be a tuple of integers. Received: {dims!r}")
+            raise TypeError(f"`dims` must be a tuple of integers. Received: {dims!r}")
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ValueError(f"Permute: `dims` must be a permutation of 1 to {len(self.dims)}. Received: {self.dims}")
+            raise ValueError(f"`dims` must be a permutation of 1 to {len(self.dims)}. Received: {self.dims}")
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return jnp.transpose(inputs, (0, *self.dims)), state
 
 
@@ -439,13 +444,13 @@ class Flatten(Layer):
         (5, 12)
     """
 
-    @names_layer
-    def __init__(self, data_format=None, **kwargs):
-        super().__init__(**kwargs)
-        self.input_spec = InputSpec(min_ndim=3)
-        self.data_format = config.data_format(data_format)
+    input_spec = InputSpec(min_ndim=3)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, data_format: Layout = None, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if self.data_format == "channels_first":
             inputs = jnp.moveaxis(inputs, 1, -1)
         return inputs.reshape((inputs.shape[0], math.prod(inputs.shape[1:]))), state
@@ -460,12 +465,13 @@ class RepeatVector(Layer):
     Input shape: (batch, features). Output shape: (batch, n, features).
     """
 
-    def __init__(self, n, **kwargs):
-        super().__init__(**kwargs)
-        self.n = count(self, "n", n)
-        self.input_spec = InputSpec(ndim=2)
+    input_spec = InputSpec(ndim=2)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, n: Count, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return jnp.repeat(inputs[:, None, :], self.n, axis=1), state
 
 
@@ -484,14 +490,14 @@ def allow_code(allowed: bool = True):
         _code_allowed.reset(token)
 
 
-def func_dump(func) -> tuple:
+def func_dump(func: Any) -> tuple:
     """A Python function as (code, defaults, closure): the code in base64, as Keras writes it."""
     code = codecs.encode(marshal.dumps(func.__code__), "base64").decode("ascii")
     closure = tuple(cell.cell_contents for cell in func.__closure__) if func.__closure__ else None
     return code, func.__defaults__, closure
 
 
-def func_load(code, defaults=None, closure=None, globs=None):
+def func_load(code: Any, defaults: Any = None, closure: Any = None, globs: dict | None = None):
     """The function that `func_dump` wrote. Calling it runs that code: only for what comes from whom you trust.
 
     Arguments:
@@ -548,7 +554,10 @@ class Lambda(Layer):
 
     calls_user_code = True
 
-    def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
+    def __init__(
+        self, function: Callable, output_shape: Any = None, mask: Any = None, arguments: dict | None = None,
+        **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
         if not callable(function):
             raise TypeError(f"In Lambda, `function` must be callable. Received: {function!r}")
@@ -562,18 +571,17 @@ class Lambda(Layer):
         self.mask = mask
         self._output_shape = tuple(output_shape) if isinstance(output_shape, list) else output_shape
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         arguments = dict(self.arguments)
         for name, value in (("mask", mask), ("training", training)):
             if name not in arguments and has_arg(self.function, name):
                 arguments[name] = value
-        with Scope(training=training, key=None if key is None else random.as_key(key)):
-            return self.function(inputs, **arguments), state
+        return self.function(inputs, **arguments), state
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any):
         if self._output_shape is None:
             return super().compute_output_shape(input_shape)
         if not callable(self._output_shape):
@@ -603,7 +611,7 @@ class Lambda(Layer):
         return []
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         """A new layer from a config as `get_config` gives.
 
         Arguments:

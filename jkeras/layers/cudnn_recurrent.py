@@ -5,10 +5,13 @@ the kernel of each gate written row by row as (units, size) into an array of sha
 """
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from jkeras.graph.layer import InputSpec
+from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import ConstraintLike, Count, InitializerLike, RegularizerLike
 from jkeras.layers.cell import first
 from jkeras.layers.recurrent import GRU, LSTM, RNN, CellLayer, GRUCell, LSTMCell
 
@@ -29,7 +32,7 @@ def _to_cudnn(kernel, gates: int):
     return kernel.swapaxes(0, 1).reshape(size, gates * units)
 
 
-def convert_weights(layer, weights) -> list:
+def convert_weights(layer: Layer, weights: Sequence) -> list:
     """Weights of an LSTM or a GRU, in Keras's layout or in cuDNN's, in the layout of `layer`.
 
     Arguments:
@@ -87,10 +90,10 @@ class _CuDNNLSTMCell(LSTMCell):
         biases = params["bias"].reshape(2, -1)
         return {**_plain_kernels(params, self.gates), "bias": biases[0] + biases[1]}
 
-    def step(self, params, inputs, states, masks=(None, None)):
+    def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         return super().step(self._plain(params), inputs, states, masks)
 
-    def sweep(self, params, inputs, states, keep, sequences):
+    def sweep(self, params: dict, inputs: Any, states: Sequence, keep: Any, sequences: bool):
         return super().sweep(self._plain(params), inputs, states, keep, sequences)
 
 
@@ -103,10 +106,10 @@ class _CuDNNGRUCell(GRUCell):
     def _plain(self, params):
         return {**_plain_kernels(params, self.gates), "bias": params["bias"].reshape(2, -1)}
 
-    def step(self, params, inputs, states, masks=(None, None)):
+    def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         return super().step(self._plain(params), inputs, states, masks)
 
-    def sweep(self, params, inputs, states, keep, sequences):
+    def sweep(self, params: dict, inputs: Any, states: Sequence, keep: Any, sequences: bool):
         return super().sweep(self._plain(params), inputs, states, keep, sequences)
 
 
@@ -134,7 +137,7 @@ class _CuDNN(CellLayer):
     recurrent_kernel = property(operator.attrgetter("cell.recurrent_kernel"), doc="That of the recurrent kernel.")
     bias = property(operator.attrgetter("cell.bias"), doc="That of both biases.")
 
-    def __init__(self, arguments, kwargs):
+    def __init__(self, arguments: dict, kwargs: dict):
         keywords = {"go_backwards": kwargs.pop("go_backwards", False)}
         super().__init__({**_FIXED, **keywords, **arguments}, kwargs)
         self.supports_masking = False
@@ -142,7 +145,10 @@ class _CuDNN(CellLayer):
     def _sweeps(self, training, constants):
         return True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None, initial_state=None, constants=None):
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
+        initial_state: Any = None, constants: Any = None,
+    ):  # fmt: skip
         if first(mask) is not None:
             raise ValueError(
                 f"Layer {self.name}: Masking is not supported for CuDNN RNNs. Use the `LSTM` or `GRU` layer, which are "
@@ -177,10 +183,13 @@ class CuDNNGRU(_CuDNN):
     cell_class = _CuDNNGRUCell
 
     def __init__(
-        self, units, kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-        kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None,
-        kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, return_sequences=False,
-        return_state=False, stateful=False, **kwargs,
+        self, units: Count, kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, return_sequences: bool = False, return_state: bool = False,
+        stateful: bool = False, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(locals(), kwargs)
 
@@ -207,9 +216,12 @@ class CuDNNLSTM(_CuDNN):
     cell_class = _CuDNNLSTMCell
 
     def __init__(
-        self, units, kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-        unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
-        activity_regularizer=None, kernel_constraint=None, recurrent_constraint=None, bias_constraint=None,
-        return_sequences=False, return_state=False, stateful=False, **kwargs,
+        self, units: Count, kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal", bias_initializer: InitializerLike = "zeros",
+        unit_forget_bias: bool = True, kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None,
+        return_sequences: bool = False, return_state: bool = False, stateful: bool = False, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(locals(), kwargs)

@@ -1,11 +1,15 @@
 """Embedding: integers to vectors."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax.numpy as jnp
 
-from jkeras import config, constraints, initializers, regularizers
+from jkeras import config
 from jkeras.graph.layer import Layer
-from jkeras.layers.arguments import count, names_layer
+from jkeras.layers.arguments import ConstraintLike, Count, InitializerLike, RegularizerLike, keeps_arguments
 from jkeras.layers.core import take_as
+from jkeras.typing import Shape
 
 __all__ = ["Embedding"]
 
@@ -46,38 +50,24 @@ class Embedding(Layer):
         (1, 3, 4)
     """
 
-    @names_layer
+    @keeps_arguments
     def __init__(
-        self,
-        input_dim,
-        output_dim,
-        embeddings_initializer="uniform",
-        embeddings_regularizer=None,
-        activity_regularizer=None,
-        embeddings_constraint=None,
-        mask_zero=False,
-        input_length=None,
-        **kwargs,
-    ):
+        self, input_dim: Count, output_dim: Count, embeddings_initializer: InitializerLike = "uniform",
+        embeddings_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        embeddings_constraint: ConstraintLike = None, mask_zero: bool = False,
+        input_length: int | Sequence | None = None, **kwargs: Any,
+    ):  # fmt: skip
         if "input_shape" not in kwargs:
             several = isinstance(input_length, (list, tuple))
             kwargs["input_shape"] = tuple(input_length) if several else (input_length or None,)
         super().__init__(**kwargs)
-        self.input_dim = count(self, "input_dim", input_dim)
-        self.output_dim = count(self, "output_dim", output_dim)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = mask_zero
         self.supports_masking = mask_zero
-        self.input_length = input_length
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         dtype = self.dtype if jnp.issubdtype(self.dtype, jnp.floating) else config.floatx()
         return {"embeddings": self.weight("embeddings", (self.input_dim, self.output_dim), dtype=dtype)}, {}
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         return inputs != 0 if self.mask_zero else None
 
     def _at_length(self, inputs):
@@ -96,7 +86,7 @@ class Embedding(Layer):
             )
         return inputs
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if self.input_length is not None:
             inputs = self._at_length(inputs)
         # Unsigned, so that indices below zero are out of range too instead of counting from the end.

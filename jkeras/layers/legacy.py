@@ -6,16 +6,27 @@ Old arguments: `RULES` says for each class which names became which; `accept_old
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import activations, config, constraints, initializers, regularizers
+from jkeras import activations, config
 from jkeras.graph.layer import InputSpec, Layer, config_value
+from jkeras.layers.arguments import (
+    ActivationLike,
+    ConstraintLike,
+    InitializerLike,
+    Layout,
+    Padding,
+    RegularizerLike,
+    Window,
+    keeps_arguments,
+)
 from jkeras.layers.cell import as_list, first, first_shape, join_inputs, part_of_batch, split_inputs, whole_batch
 from jkeras.layers.kernels import rnn
-from jkeras.layers.kernels.windows import normalize_padding, normalize_tuple
+from jkeras.typing import Shape
 
 __all__ = ["RULES", "ConvRecurrent2D", "Highway", "MaxoutDense", "Recurrent", "Rule", "accept_old_calls"]
 
@@ -275,23 +286,16 @@ def _text(value) -> str:
 class _OldLayer(Layer):
     """What `Highway` and `MaxoutDense` share: the arguments of Keras 1, under their old names in the config."""
 
-    def __init__(self, arguments, kwargs):
-        """arguments: the local variables of the subclass's `__init__`, its arguments by name."""
+    input_spec = InputSpec(ndim=2)
+
+    def __init__(self, init: InitializerLike, **kwargs: Any):
         warnings.warn(
-            f"The `{type(self).__name__}` layer is deprecated and will be removed after 06/2017.", stacklevel=3
+            f"The `{type(self).__name__}` layer is deprecated and will be removed after 06/2017.", stacklevel=4
         )
-        if arguments["input_dim"]:
-            kwargs["input_shape"] = (arguments["input_dim"],)
-        super().__init__(**kwargs, weights=arguments["weights"])
-        # `init` is what the layer does with a key: the argument of that name goes by another here.
-        self.initializer = initializers.get(arguments["init"])
-        for name in ("W_regularizer", "b_regularizer", "activity_regularizer"):
-            setattr(self, name, regularizers.get(arguments[name]))
-        for name in ("W_constraint", "b_constraint"):
-            setattr(self, name, constraints.get(arguments[name]))
-        self.bias = arguments["bias"]
-        self.input_dim = arguments["input_dim"]
-        self.input_spec = InputSpec(ndim=2)
+        if self.input_dim:
+            kwargs["input_shape"] = (self.input_dim,)
+        super().__init__(**kwargs)
+        self.initializer = init  # `init` is what the layer does with a key
 
     @classmethod
     def _config_names(cls):
@@ -326,21 +330,22 @@ class MaxoutDense(_OldLayer):
         (2, 3)
     """
 
+    @keeps_arguments
     def __init__(
-        self, output_dim, nb_feature=4, init="glorot_uniform", weights=None, W_regularizer=None, b_regularizer=None,
-        activity_regularizer=None, W_constraint=None, b_constraint=None, bias=True, input_dim=None, **kwargs,
+        self, output_dim: int, nb_feature: int = 4, init: InitializerLike = "glorot_uniform",
+        weights: Sequence | None = None, W_regularizer: RegularizerLike = None, b_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, W_constraint: ConstraintLike = None,
+        b_constraint: ConstraintLike = None, bias: bool = True, input_dim: int | None = None, **kwargs: Any,
     ):  # fmt: skip
-        self.output_dim = output_dim
-        self.nb_feature = nb_feature
-        super().__init__(locals(), kwargs)
+        super().__init__(init, weights=weights, **kwargs)
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         params = {"W": self.weight("W", (self.nb_feature, input_shape[1], self.output_dim), self.initializer)}
         if self.bias:
             params["b"] = self.weight("b", (self.nb_feature, self.output_dim), "zeros")
         return params, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         outputs = jnp.einsum("ni,kio->nko", inputs, params["W"])  # (batch, nb_feature, output_dim)
         if self.bias:
             outputs = outputs + params["b"]
@@ -370,17 +375,19 @@ class Highway(_OldLayer):
         (2, 4)
     """
 
+    @keeps_arguments
     def __init__(
-        self, init="glorot_uniform", activation=None, weights=None, W_regularizer=None, b_regularizer=None,
-        activity_regularizer=None, W_constraint=None, b_constraint=None, bias=True, input_dim=None, **kwargs,
+        self, init: InitializerLike = "glorot_uniform", activation: ActivationLike = None,
+        weights: Sequence | None = None, W_regularizer: RegularizerLike = None, b_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, W_constraint: ConstraintLike = None,
+        b_constraint: ConstraintLike = None, bias: bool = True, input_dim: int | None = None, **kwargs: Any,
     ):  # fmt: skip
         if "transform_bias" in kwargs:
             kwargs.pop("transform_bias")
-            warnings.warn("`transform_bias` argument is deprecated and has been removed.", stacklevel=2)
-        self.activation = activations.get(activation)
-        super().__init__(locals(), kwargs)
+            warnings.warn("`transform_bias` argument is deprecated and has been removed.", stacklevel=3)
+        super().__init__(init, weights=weights, **kwargs)
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         size = input_shape[1]
         params = {name: self.weight(name, (size, size), self.initializer) for name in ("W", "W_carry")}
         if self.bias:
@@ -388,7 +395,7 @@ class Highway(_OldLayer):
             params["b_carry"] = self.weight("b_carry", (size,), "ones")
         return params, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         outputs, gate = inputs @ params["W"], inputs @ params["W_carry"]
         if self.bias:
             outputs, gate = outputs + params["b"], gate + params["b_carry"]
@@ -415,18 +422,14 @@ class Recurrent(Layer):
     of the states.
     """
 
+    supports_masking = True
+
+    @keeps_arguments
     def __init__(
-        self, return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False,
-        implementation=0, **kwargs,
+        self, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+        stateful: bool = False, unroll: bool = False, implementation: int = 0, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(**kwargs)
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
-        self.unroll = unroll
-        self.implementation = implementation
-        self.supports_masking = True
         self.input_spec = [InputSpec(ndim=3)]
         self.state_spec = None
         self.dropout = 0
@@ -436,39 +439,39 @@ class Recurrent(Layer):
     def unsaved_state(self):
         return tuple(f"state_{place}" for place in range(len(getattr(self, "states", ()))))
 
-    def step(self, inputs, states):
+    def step(self, inputs: Any, states: Sequence) -> tuple:
         """output, list of next states after `inputs` (batch, ...) and `states`, followed by the constants."""
         raise NotImplementedError(f"{type(self).__name__} is a Recurrent layer and defines no `step(inputs, states)`.")
 
-    def get_constants(self, inputs, training=None) -> list:
+    def get_constants(self, inputs: Any, training: Any = None) -> list:
         """Arrays that each step finds behind the states."""
         return []
 
-    def preprocess_input(self, inputs, training=None):
+    def preprocess_input(self, inputs: Any, training: Any = None) -> Any:
         """What the steps are given in place of `inputs` (batch, time, size)."""
         return inputs
 
-    def get_initial_state(self, inputs) -> list:
+    def get_initial_state(self, inputs: Any) -> list:
         """Zeros, (batch, units) for each state."""
         return [jnp.zeros((inputs.shape[0], self.units), inputs.dtype) for _ in self.states]
 
-    def __call__(self, inputs, initial_state=None, **arguments):
+    def __call__(self, inputs: Any, initial_state: Any = None, **arguments: Any):
         """Call the layer on a symbol, or on [inputs, *initial states], which may also be given by name."""
         inputs, initial_state, _ = split_inputs(inputs, initial_state, None, None)
         inputs, given = join_inputs(self, inputs, initial_state, None)
         return super().__call__(inputs, **given, **arguments)
 
-    def assert_input_compatibility(self, shapes):
+    def assert_input_compatibility(self, shapes: Sequence):
         super().assert_input_compatibility(shapes[:1])
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any):
         """Called by `build` of a subclass that has no weights to make: a stateful layer gets its states."""
         if self.stateful:
             self.input_spec = [InputSpec(shape=tuple(first_shape(input_shape)))]
             self.reset_states()
         self.built = True
 
-    def call(self, inputs, mask=None, training=None, initial_state=None):
+    def call(self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None):
         inputs, initial_state, _ = split_inputs(inputs, initial_state, None, None)
         inputs = jnp.asarray(inputs)
         if initial_state is None and self.stateful:
@@ -495,11 +498,11 @@ class Recurrent(Layer):
         output = outputs if self.return_sequences else last
         return [output, *states] if self.return_state else output
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         output = first(mask) if self.return_sequences else None
         return [output] + [None] * len(self.states) if self.return_state else output
 
-    def reset_states(self, states=None):
+    def reset_states(self, states: Any = None):
         """Set the states of a stateful layer to zeros, or to `states`, a list of arrays (batch, units).
 
         Raises:
@@ -517,7 +520,7 @@ class Recurrent(Layer):
         size = (shape[0], self.units)
         if not self._unsaved_state:
             for name in self.unsaved_state:
-                self._adopt(name, np.zeros(size, config.floatx()), trainable=False)
+                self.adopt_weight((name,), np.zeros(size, config.floatx()), trainable=False)
             self.states = list(self._unsaved_state)
         values = [np.zeros(size)] * len(self.states) if states is None else list(map(np.asarray, as_list(states)))
         if len(values) != len(self.states):
@@ -543,19 +546,15 @@ class ConvRecurrent2D(Recurrent):
     Input shape: (batch, time, rows, columns, channels), or (batch, time, channels, rows, columns) for channels_first.
     """
 
+    rank = 2
+
+    @keeps_arguments
     def __init__(
-        self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1),
-        return_sequences=False, go_backwards=False, stateful=False, **kwargs,
+        self, filters: int, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        data_format: Layout = None, dilation_rate: Window = (1, 1), return_sequences: bool = False,
+        go_backwards: bool = False, stateful: bool = False, **kwargs: Any,
     ):  # fmt: skip
-        super().__init__(
-            return_sequences=return_sequences, go_backwards=go_backwards, stateful=stateful, **kwargs
-        )  # fmt: skip
-        self.filters = filters
-        self.kernel_size = normalize_tuple(kernel_size, 2, "kernel_size")
-        self.strides = normalize_tuple(strides, 2, "strides")
-        self.padding = normalize_padding(padding)
-        self.data_format = config.data_format(data_format)
-        self.dilation_rate = normalize_tuple(dilation_rate, 2, "dilation_rate")
+        super().__init__(return_sequences, go_backwards=go_backwards, stateful=stateful, **kwargs)
         self.input_spec = [InputSpec(ndim=5)]
 
     def get_config(self):

@@ -2,14 +2,24 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
-from jkeras import activations, config, constraints, initializers, regularizers
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.layers.arguments import count, names_layer
-from jkeras.layers.kernels.windows import check_window, conv_output_length, normalize_padding, normalize_tuple
+from jkeras.layers.arguments import (
+    ActivationLike,
+    ConstraintLike,
+    Count,
+    InitializerLike,
+    Layout,
+    Padding,
+    RegularizerLike,
+    Window,
+    keeps_arguments,
+)
+from jkeras.layers.kernels.windows import check_window, conv_output_length
+from jkeras.typing import Shape
 
 __all__ = ["LocallyConnected1D", "LocallyConnected2D"]
 
@@ -23,25 +33,12 @@ class _LocallyConnected(Layer):
     rank: int
     data_format = "channels_last"
 
-    @names_layer
-    def _set_arguments(self, arguments):
-        """Keep the arguments of the constructor, a dict of its local names."""
-        kind = type(self).__name__
-        self.filters = count(self, "filters", arguments["filters"])
-        self.kernel_size = normalize_tuple(arguments["kernel_size"], self.rank, "kernel_size", least=1)
-        self.strides = normalize_tuple(arguments["strides"], self.rank, "strides", least=1)
-        self.padding = normalize_padding(arguments["padding"])
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
         if self.padding != "valid":
             raise ValueError(
-                f'Invalid border mode for {kind} (only "valid" is supported): padding={arguments["padding"]!r}'
+                f'Invalid border mode for {type(self).__name__} (only "valid" is supported): padding={self.padding!r}'
             )
-        self.activation = activations.get(arguments["activation"])
-        self.use_bias = arguments["use_bias"]
-        for weight in ("kernel", "bias"):
-            setattr(self, f"{weight}_initializer", initializers.get(arguments[f"{weight}_initializer"]))
-            setattr(self, f"{weight}_regularizer", regularizers.get(arguments[f"{weight}_regularizer"]))
-            setattr(self, f"{weight}_constraint", constraints.get(arguments[f"{weight}_constraint"]))
-        self.activity_regularizer = regularizers.get(arguments["activity_regularizer"])
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _places(self, sizes) -> tuple:
@@ -49,7 +46,7 @@ class _LocallyConnected(Layer):
         windows = zip(sizes, self.kernel_size, self.strides, strict=True)
         return tuple(conv_output_length(size, window, "valid", stride) for size, window, stride in windows)
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         *sizes, channels = input_shape[1:]
         if self.data_format == "channels_first":
             channels, *sizes = input_shape[1:]
@@ -81,7 +78,7 @@ class _LocallyConnected(Layer):
         stacked = jnp.stack(parts, axis=-1 if first else -2)
         return stacked.reshape((inputs.shape[0], math.prod(places), -1))
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         first = self.data_format == "channels_first"
         places = self._places(inputs.shape[2:] if first else inputs.shape[1:-1])
         outputs = jnp.einsum("bpi,pif->bpf", self._patches(inputs, places), params["kernel"])
@@ -121,29 +118,17 @@ class LocallyConnected1D(_LocallyConnected):
 
     rank = 1
 
-    @names_layer
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        arguments = locals()
+        self, filters: Count, kernel_size: Window, strides: Window = 1, padding: Padding = "valid",
+        data_format: Layout = None, activation: ActivationLike = None, use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        config.data_format(data_format)  # checked, although nothing depends on it
-        self._set_arguments(arguments)
+        self.data_format = "channels_last"  # whatever was given
 
     @classmethod
     def _config_names(cls):
@@ -172,26 +157,13 @@ class LocallyConnected2D(_LocallyConnected):
 
     rank = 2
 
-    @names_layer
+    @keeps_arguments
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple,
-        strides: int | tuple = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        activation: str | Callable | None = None,
-        use_bias: bool = True,
-        kernel_initializer: str | dict | Callable = "glorot_uniform",
-        bias_initializer: str | dict | Callable = "zeros",
-        kernel_regularizer: str | dict | Callable | None = None,
-        bias_regularizer: str | dict | Callable | None = None,
-        activity_regularizer: str | dict | Callable | None = None,
-        kernel_constraint: str | dict | Callable | None = None,
-        bias_constraint: str | dict | Callable | None = None,
-        **kwargs,
-    ):
-        arguments = locals()
+        self, filters: Count, kernel_size: Window, strides: Window = (1, 1), padding: Padding = "valid",
+        data_format: Layout = None, activation: ActivationLike = None, use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        self.data_format = config.data_format(data_format)
-        self._set_arguments(arguments)

@@ -2,12 +2,14 @@
 
 import functools
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jkeras.graph.layer import Layer
+from jkeras.layers.arguments import Axis, keeps_arguments
 
 __all__ = [
     "Add",
@@ -67,14 +69,12 @@ class _Merge(Layer):
     Inputs broadcast; to one with fewer axes, axes of size 1 are added after the batch axis.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
+    supports_masking = True
 
     def _merge_function(self, inputs):
         raise NotImplementedError(f"{type(self).__name__} does not define `_merge_function(self, inputs)`.")
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         shapes = _shapes(self, input_shape)
         if len({shape[0] for shape in shapes} - {None}) > 1:
             raise ValueError(
@@ -87,10 +87,10 @@ class _Merge(Layer):
             raise ValueError(f"Layer {self.name} ({type(self).__name__}): {error}") from None
         return {}, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return self._merge_function(_same_rank(inputs)), state
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         masks = [part for part in mask or () if part is not None]
         return functools.reduce(operator.and_, _same_rank(masks)) if masks else None
 
@@ -118,7 +118,7 @@ class Subtract(_Merge):
         ValueError: if there are not two inputs.
     """
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         if len(_shapes(self, input_shape)) != 2:
             raise ValueError(
                 f"Layer {self.name}: a `Subtract` layer should be called on exactly 2 inputs. Got {len(input_shape)}."
@@ -186,13 +186,11 @@ class Concatenate(_Merge):
         (1, 5)
     """
 
-    def __init__(self, axis=-1, **kwargs):
+    @keeps_arguments
+    def __init__(self, axis: Axis = -1, **kwargs: Any):
         super().__init__(**kwargs)
-        if not isinstance(axis, (int, np.integer)):
-            raise TypeError(f"Concatenate: `axis` must be an integer. Received: {axis!r}")
-        self.axis = axis
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         shapes = _shapes(self, input_shape)
         if any(not -len(shape) <= self.axis < len(shape) for shape in shapes):
             raise ValueError(f"Layer {self.name} (Concatenate): there is no axis {self.axis} in inputs of {shapes}.")
@@ -204,10 +202,10 @@ class Concatenate(_Merge):
             )
         return {}, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return jnp.concatenate(inputs, axis=self.axis), state
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         masks = [part for part in mask or () if part is not None]
         if not masks:
             return None
@@ -223,7 +221,7 @@ class Concatenate(_Merge):
         return jnp.all(joined, axis=-1) if rank == inputs[0].ndim else joined
 
 
-def batch_dot(x, y, axes):
+def batch_dot(x: Any, y: Any, axes: int | Sequence[int]):
     """For each example, the sum of products of `x` and `y` along one axis of each.
 
     Of two arrays of equal rank above three the axes but the last two are batch axes, as in Keras 2.2.4.
@@ -268,21 +266,20 @@ class Dot(_Merge):
         [[3.0], [3.0]]
     """
 
-    def __init__(self, axes, normalize=False, **kwargs):
+    @keeps_arguments
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         if not isinstance(axes, int):
             if not isinstance(axes, (list, tuple)):
-                raise TypeError(f"Dot: invalid type for `axes`: expected an integer or two of them. Received: {axes!r}")
+                raise TypeError(f"invalid type for `axes`: expected an integer or two of them. Received: {axes!r}")
             if len(axes) != 2 or not all(isinstance(axis, int) for axis in axes):
-                raise ValueError(f"Dot: invalid format for `axes`: expected two integers. Received: {axes!r}")
-        self.axes = axes
-        self.normalize = normalize
+                raise ValueError(f"invalid format for `axes`: expected two integers. Received: {axes!r}")
 
     def _axes(self, ranks) -> tuple:
         axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         return tuple(axis % rank for axis, rank in zip(axes, ranks, strict=True))
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         shapes = _shapes(self, input_shape)
         if len(shapes) != 2:
             raise ValueError(
@@ -302,7 +299,7 @@ class Dot(_Merge):
             )
         return {}, {}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         axes = self._axes([array.ndim for array in inputs])
         if self.normalize:
             inputs = [
@@ -311,45 +308,45 @@ class Dot(_Merge):
             ]
         return batch_dot(*inputs, axes), state
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         return None
 
 
-def add(inputs, **kwargs):
+def add(inputs: Any, **kwargs):
     """The symbol of an `Add` layer called on `inputs`, a list of symbols."""
     return Add(**kwargs)(inputs)
 
 
-def subtract(inputs, **kwargs):
+def subtract(inputs: Any, **kwargs):
     """The symbol of a `Subtract` layer called on `inputs`, a list of two symbols."""
     return Subtract(**kwargs)(inputs)
 
 
-def multiply(inputs, **kwargs):
+def multiply(inputs: Any, **kwargs):
     """The symbol of a `Multiply` layer called on `inputs`, a list of symbols."""
     return Multiply(**kwargs)(inputs)
 
 
-def average(inputs, **kwargs):
+def average(inputs: Any, **kwargs):
     """The symbol of an `Average` layer called on `inputs`, a list of symbols."""
     return Average(**kwargs)(inputs)
 
 
-def maximum(inputs, **kwargs):
+def maximum(inputs: Any, **kwargs):
     """The symbol of a `Maximum` layer called on `inputs`, a list of symbols."""
     return Maximum(**kwargs)(inputs)
 
 
-def minimum(inputs, **kwargs):
+def minimum(inputs: Any, **kwargs):
     """The symbol of a `Minimum` layer called on `inputs`, a list of symbols."""
     return Minimum(**kwargs)(inputs)
 
 
-def concatenate(inputs, axis=-1, **kwargs):
+def concatenate(inputs: Any, axis: int = -1, **kwargs):
     """The symbol of a `Concatenate` layer called on `inputs`, a list of symbols."""
     return Concatenate(axis=axis, **kwargs)(inputs)
 
 
-def dot(inputs, axes, normalize=False, **kwargs):
+def dot(inputs: Any, axes: int | Sequence[int], normalize: bool = False, **kwargs):
     """The symbol of a `Dot` layer called on `inputs`, a list of two symbols."""
     return Dot(axes=axes, normalize=normalize, **kwargs)(inputs)

@@ -1,12 +1,13 @@
 """Layers that add or multiply noise while training."""
 
-import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
 from jkeras import random
 from jkeras.graph.layer import Layer
-from jkeras.layers.arguments import check_fraction
+from jkeras.layers.arguments import Fraction, NotNegative, Seed, keeps_arguments
 from jkeras.layers.core import Dropout
 
 __all__ = ["AlphaDropout", "GaussianDropout", "GaussianNoise"]
@@ -23,14 +24,13 @@ class GaussianNoise(Layer):
     Input and output shape: any, the same.
     """
 
-    def __init__(self, stddev, **kwargs):
-        super().__init__(**kwargs)
-        if isinstance(stddev, str) or (isinstance(stddev, numbers.Real) and stddev < 0):
-            raise ValueError(f"GaussianNoise: `stddev` must be a number not below zero. Received: {stddev!r}")
-        self.supports_masking = True
-        self.stddev = stddev
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, stddev: NotNegative, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if not training:
             return inputs, state
         noise = random.normal(self.draw_key(key), inputs.shape, 0.0, self.stddev)
@@ -52,13 +52,13 @@ class GaussianDropout(Layer):
         https://jmlr.org/papers/v15/srivastava14a.html
     """
 
-    def __init__(self, rate, **kwargs):
-        super().__init__(**kwargs)
-        check_fraction(self, "rate", rate)
-        self.supports_masking = True
-        self.rate = rate
+    supports_masking = True
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    @keeps_arguments
+    def __init__(self, rate: Fraction, **kwargs: Any):
+        super().__init__(**kwargs)
+
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if not training or not 0 < self.rate < 1:
             return inputs, state
         stddev = (self.rate / (1.0 - self.rate)) ** 0.5
@@ -82,7 +82,7 @@ class AlphaDropout(Dropout):
         Klambauer et al., Self-Normalizing Neural Networks, https://arxiv.org/abs/1706.02515
     """
 
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+    def __init__(self, rate: Fraction, noise_shape: Sequence | None = None, seed: Seed = None, **kwargs: Any):
         super().__init__(rate, noise_shape, seed, **kwargs)
         self.rate = rate
 
@@ -90,7 +90,7 @@ class AlphaDropout(Dropout):
     def _config_names(cls):
         return ["rate"]
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if not training or not 0.0 < self.rate < 1.0:
             return inputs, state
         dropped = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946

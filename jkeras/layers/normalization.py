@@ -2,15 +2,25 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jkeras import batch, constraints, initializers, regularizers
+from jkeras import batch
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.layers.arguments import check_fraction, names_layer
+from jkeras.layers.arguments import (
+    Axis,
+    ConstraintLike,
+    Fraction,
+    InitializerLike,
+    NotNegative,
+    RegularizerLike,
+    keeps_arguments,
+)
+from jkeras.typing import Shape
 
 __all__ = ["BatchNormalization", "InputSpec"]
 
@@ -47,7 +57,7 @@ def _moments(inputs, origin, axis: int):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5))
-def normalize(inputs, gamma, beta, origin, axis: int, epsilon: float):
+def normalize(inputs: Any, gamma: Any, beta: Any, origin: Any, axis: int, epsilon: float):
     """Inputs normalized by the moments of the batch, scaled and shifted; and these moments.
 
         (inputs - mean) / sqrt(variance + epsilon) * gamma + beta
@@ -130,48 +140,20 @@ class BatchNormalization(Layer):
         [4.5, 5.5, 6.5]
     """
 
+    supports_masking = True
     unsaved_state = ("biased_mean", "biased_variance", "updates")
 
-    @names_layer
+    @keeps_arguments
     def __init__(
-        self,
-        axis=-1,
-        momentum=0.99,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
-        **kwargs,
-    ):
+        self, axis: Axis = -1, momentum: Fraction = 0.99, epsilon: NotNegative = 1e-3, center: bool = True,
+        scale: bool = True, beta_initializer: InitializerLike = "zeros", gamma_initializer: InitializerLike = "ones",
+        moving_mean_initializer: InitializerLike = "zeros", moving_variance_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None, gamma_regularizer: RegularizerLike = None,
+        beta_constraint: ConstraintLike = None, gamma_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        if not isinstance(axis, (int, np.integer)):
-            raise TypeError(f"BatchNormalization: `axis` must be one integer. Received: {axis!r}")
-        check_fraction(self, "momentum", momentum)
-        if epsilon < 0:
-            raise ValueError(f"BatchNormalization: `epsilon` must not be negative. Received: {epsilon!r}")
-        self.supports_masking = True
-        self.axis = axis
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
-        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Shape):
         rank = len(input_shape)
         size = input_shape[self.axis] if -rank <= self.axis < rank else None
         if size is None:
@@ -189,7 +171,7 @@ class BatchNormalization(Layer):
         state |= {name: np.zeros((size,), wide) for name in ("biased_mean", "biased_variance")}
         return params, state | {"updates": np.zeros((), wide)}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         axis = self.axis % inputs.ndim
         fused = inputs.ndim == 4 and axis == 3
         epsilon = max(self.epsilon, _FUSED_EPSILON) if fused else self.epsilon

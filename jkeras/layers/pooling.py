@@ -1,13 +1,13 @@
 """Pooling layers: over windows, and over the whole space. One engine for all ranks."""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
 
-from jkeras import config
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.layers.arguments import names_layer
+from jkeras.layers.arguments import Layout, OptionalWindow, Padding, Window, keeps_arguments
 from jkeras.layers.kernels import pool
-from jkeras.layers.kernels.windows import check_window, normalize_padding, normalize_tuple, spatial_axes
+from jkeras.layers.kernels.windows import check_window, spatial_axes
 
 __all__ = [
     "AveragePooling1D",
@@ -43,17 +43,15 @@ class _Pooling(Layer):
     rank = 2
     kernel = staticmethod(pool.max_pool)
 
-    @names_layer
-    def _configure(self, pool_size, strides, padding, data_format):
-        self.pool_size = normalize_tuple(pool_size, self.rank, "pool_size", least=1)
-        self.strides = self.pool_size if strides is None else normalize_tuple(strides, self.rank, "strides", least=1)
-        self.padding = normalize_padding(padding)
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        if self.strides is None:
+            self.strides = self.pool_size
         if self.padding == "causal":
             raise ValueError(f"Layer {self.name}: Invalid padding: causal; expected 'valid' or 'same'.")
-        self.data_format = config.data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         sizes = [inputs.shape[axis] for axis in spatial_axes(self.rank, self.data_format)]
         check_window(sizes, self.pool_size, self.padding, layer=self.name)
         return self.kernel(inputs, self.pool_size, self.strides, self.padding, self.data_format), state
@@ -62,46 +60,34 @@ class _Pooling(Layer):
 class _Pooling1D(_Pooling):
     rank = 1
 
+    @keeps_arguments
     def __init__(
-        self,
-        pool_size: int | tuple = 2,
-        strides: int | tuple | None = None,
-        padding: str = "valid",
-        data_format: str | None = "channels_last",
-        **kwargs,
-    ):
+        self, pool_size: Window = 2, strides: OptionalWindow = None, padding: Padding = "valid",
+        data_format: Layout = "channels_last", **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        self._configure(pool_size, strides, padding, data_format)
 
 
 class _Pooling2D(_Pooling):
     rank = 2
 
+    @keeps_arguments
     def __init__(
-        self,
-        pool_size: int | tuple = (2, 2),
-        strides: int | tuple | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs,
-    ):
+        self, pool_size: Window = (2, 2), strides: OptionalWindow = None, padding: Padding = "valid",
+        data_format: Layout = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        self._configure(pool_size, strides, padding, data_format)
 
 
 class _Pooling3D(_Pooling):
     rank = 3
 
+    @keeps_arguments
     def __init__(
-        self,
-        pool_size: int | tuple = (2, 2, 2),
-        strides: int | tuple | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs,
-    ):
+        self, pool_size: Window = (2, 2, 2), strides: OptionalWindow = None, padding: Padding = "valid",
+        data_format: Layout = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        self._configure(pool_size, strides, padding, data_format)
 
 
 class MaxPooling1D(_Pooling1D):
@@ -208,20 +194,19 @@ class _GlobalPooling(Layer):
     rank = 2
     reduce = staticmethod(jnp.max)
 
-    @names_layer
-    def __init__(self, data_format: str | None = None, **kwargs):
+    @keeps_arguments
+    def __init__(self, data_format: Layout = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.data_format = config.data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return self.reduce(inputs, axis=spatial_axes(self.rank, self.data_format)), state
 
 
 class _GlobalPooling1D(_GlobalPooling):
     rank = 1
 
-    def __init__(self, data_format: str | None = "channels_last", **kwargs):
+    def __init__(self, data_format: Layout = "channels_last", **kwargs: Any):
         super().__init__(data_format, **kwargs)
 
 
@@ -259,23 +244,14 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
     supports_masking = True
     reduce = staticmethod(jnp.mean)
 
-    def apply(
-        self,
-        params: dict,
-        state: dict,
-        inputs: jax.Array,
-        *,
-        key: object = None,
-        training: bool = False,
-        mask: object = None,
-    ):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         if mask is None:
             return super().apply(params, state, inputs)
         (axis,) = spatial_axes(1, self.data_format)
         weights = jnp.expand_dims(jnp.asarray(mask, inputs.dtype), 3 - axis)
         return jnp.sum(inputs * weights, axis) / jnp.sum(weights, axis), state
 
-    def compute_mask(self, inputs: jax.Array, mask: object = None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """None: the output has no time axis."""
         return
 

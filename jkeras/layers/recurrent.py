@@ -5,6 +5,8 @@ What a cell is: see `jkeras.layers.cell`. The arithmetic: see `jkeras.layers.ker
 
 import operator
 import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,16 @@ import numpy as np
 
 from jkeras import activations, config, initializers, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.layers.arguments import (
+    ActivationLike,
+    Clamped,
+    ConstraintLike,
+    Count,
+    Implementation,
+    InitializerLike,
+    RegularizerLike,
+    keeps_arguments,
+)
 from jkeras.layers.cell import (
     Cell,
     StackedRNNCells,
@@ -30,6 +42,7 @@ from jkeras.layers.cell import (
 from jkeras.layers.kernels import rnn
 from jkeras.layers.legacy import Recurrent
 from jkeras.serialize.objects import CustomObjectScope, has_arg
+from jkeras.typing import CustomObjects, Shape
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Recurrent", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells"]
 
@@ -50,16 +63,18 @@ class SimpleRNNCell(Cell):
     Weights: kernel (size, units), recurrent_kernel (units, units), bias (units,). States: h.
     """
 
+    @keeps_arguments
     def __init__(
-        self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
-        recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None, recurrent_constraint=None,
-        bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, **kwargs,
+        self, units: Count, activation: ActivationLike = "tanh", use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0, recurrent_dropout: Clamped = 0.0, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(**kwargs)
-        self._adopt_arguments(locals())
 
-    def step(self, params, inputs, states, masks=(None, None)):
+    def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         """output, [h] after `inputs` (batch, size) and `states` [h]."""
         from_hidden = rnn.project(states[0], params["recurrent_kernel"], None, masks[1])
         output = self.activation(rnn.project(inputs, params["kernel"], params.get("bias"), masks[0]) + from_hidden)
@@ -77,15 +92,17 @@ class GRUCell(Cell):
 
     gates = 3
 
+    @keeps_arguments
     def __init__(
-        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
-        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-        kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None,
-        recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, implementation=1,
-        reset_after=False, **kwargs,
+        self, units: Count, activation: ActivationLike = "tanh", recurrent_activation: ActivationLike = "hard_sigmoid",
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0,
+        recurrent_dropout: Clamped = 0.0, implementation: Implementation = 1, reset_after: bool = False, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(**kwargs)
-        self._adopt_arguments(locals())
 
     def bias_shape(self):
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
@@ -95,7 +112,7 @@ class GRUCell(Cell):
         bias = params.get("bias")
         return (bias[0], bias[1]) if bias is not None and self.reset_after else (bias, None)
 
-    def step(self, params, inputs, states, masks=(None, None)):
+    def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         """output, [h] after `inputs` (batch, size) and `states` [h]."""
         bias, recurrent_bias = self._biases(params)
         output, _, _ = rnn.gru_step(
@@ -110,7 +127,7 @@ class GRUCell(Cell):
         )
         return output, [output]
 
-    def sweep(self, params, inputs, states, keep, sequences):
+    def sweep(self, params: dict, inputs: Any, states: Sequence, keep: Any, sequences: bool):
         """All steps at once: outputs (time, batch, units) or None, and the last states."""
         options = (self.activation, self.recurrent_activation, self.reset_after, sequences)
         weights = (params["kernel"], params["recurrent_kernel"], *self._biases(params))
@@ -128,17 +145,20 @@ class LSTMCell(Cell):
     """
 
     gates = 4
+    states = 2
 
+    @keeps_arguments
     def __init__(
-        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
-        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-        unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
-        kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
-        implementation=1, **kwargs,
+        self, units: Count, activation: ActivationLike = "tanh", recurrent_activation: ActivationLike = "hard_sigmoid",
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal", bias_initializer: InitializerLike = "zeros",
+        unit_forget_bias: bool = True, kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0, recurrent_dropout: Clamped = 0.0,
+        implementation: Implementation = 1, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(**kwargs)
-        self._adopt_arguments(locals())
-        self.state_size = (self.units, self.units)
 
     def initial_bias(self):
         if not self.unit_forget_bias:
@@ -151,14 +171,14 @@ class LSTMCell(Cell):
 
         return with_forget_ones
 
-    def step(self, params, inputs, states, masks=(None, None)):
+    def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         """output, [h, c] after `inputs` (batch, size) and `states` [h, c]."""
         gates = rnn.project(inputs, params["kernel"], params.get("bias"), masks[0])
         gates = gates + rnn.project(states[0], params["recurrent_kernel"], None, masks[1])
         hidden, carry = rnn.lstm_step(gates, states[1], self.activation, self.recurrent_activation)
         return hidden, [hidden, carry]
 
-    def sweep(self, params, inputs, states, keep, sequences):
+    def sweep(self, params: dict, inputs: Any, states: Sequence, keep: Any, sequences: bool):
         """All steps at once: outputs (time, batch, units) or None, and the last states."""
         options = (self.activation, self.recurrent_activation, sequences)
         weights = (params["kernel"], params["recurrent_kernel"], params.get("bias"))
@@ -167,6 +187,16 @@ class LSTMCell(Cell):
 
 
 # ------------------------------------------------------------------------------------------------------------ layers
+
+
+def _cell(value, name, layer):
+    """The form of a cell; a list of cells is stacked."""
+    cell = StackedRNNCells(value) if isinstance(value, (list, tuple)) else value
+    check_cell(cell, f"{type(layer).__name__}: `{name}`")
+    return cell
+
+
+CellLike: TypeAlias = Annotated[Any, _cell]
 
 
 class RNN(Layer):
@@ -200,30 +230,18 @@ class RNN(Layer):
         (2, 5, 8)
     """
 
+    supports_masking = True
+
+    @keeps_arguments
     def __init__(
-        self,
-        cell,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        unroll=False,
-        **kwargs,
-    ):
-        if isinstance(cell, (list, tuple)):
-            cell = StackedRNNCells(cell)
-        check_cell(cell, f"{type(self).__name__}: `cell`")
+        self, cell: CellLike, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+        stateful: bool = False, unroll: bool = False, **kwargs: Any,
+    ):  # fmt: skip
         if kwargs.get("input_dim") is not None and "input_shape" not in kwargs:
             kwargs["input_shape"] = (kwargs.pop("input_length", None), kwargs.pop("input_dim"))
-        self._num_constants = kwargs.pop("num_constants", None)
+        self.num_constants = kwargs.pop("num_constants", None)
+        self.calls_user_code = not isinstance(cell, Layer)  # a cell that is no layer can only be the user's
         super().__init__(**kwargs)
-        self.cell = cell
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
-        self.unroll = unroll
-        self.supports_masking = True
         self.input_spec = [InputSpec(ndim=3)]
 
     # ------------------------------------------------------------------------------------------------ the pure pair
@@ -231,13 +249,13 @@ class RNN(Layer):
     def sublayers(self):
         return {"cell": self.cell} if isinstance(self.cell, Layer) else {}
 
-    def sublayer_shapes(self, input_shape):
+    def sublayer_shapes(self, input_shape: Any):
         shape = tuple(first_shape(input_shape))
         step = (shape[0], *shape[2:])
-        constants = list(input_shape[-self._num_constants :]) if self._num_constants else []
+        constants = list(input_shape[-self.num_constants :]) if self.num_constants else []
         return {"cell": [step, *constants] if constants else step}
 
-    def state_shapes(self, input_shape) -> list:
+    def state_shapes(self, input_shape: Shape) -> list:
         """The shapes of the states for inputs of `input_shape`."""
         return [(input_shape[0], size) for size in sizes(self.cell)]
 
@@ -245,7 +263,7 @@ class RNN(Layer):
     def unsaved_state(self):
         return tuple(f"state_{place}" for place in range(len(sizes(self.cell))))
 
-    def declare(self, input_shape):
+    def declare(self, input_shape: Any):
         params, state = super().declare(input_shape)
         if self.stateful:
             shape = first_shape(input_shape)
@@ -260,8 +278,11 @@ class RNN(Layer):
                 state[name] = np.zeros(state_shape, dtype)
         return params, state
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None, initial_state=None, constants=None):
-        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+    def apply(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
+        initial_state: Any = None, constants: Any = None,
+    ):  # fmt: skip
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self.num_constants)
         weights = params.get("cell", {}), state.get("cell", {})
         inputs = jnp.asarray(inputs)
         inputs = inputs.astype(jnp.result_type(inputs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(weights[0]))))
@@ -316,7 +337,7 @@ class RNN(Layer):
             )
         return state
 
-    def get_initial_state(self, inputs) -> list:
+    def get_initial_state(self, inputs: Any) -> list:
         """Zeros, for `inputs` (batch, time, ...)."""
         return [jnp.zeros(shape, inputs.dtype) for shape in self.state_shapes(inputs.shape)]
 
@@ -330,25 +351,25 @@ class RNN(Layer):
             )
         return states
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         output = first(mask) if self.return_sequences else None
         return [output] + [None] * len(sizes(self.cell)) if self.return_state else output
 
     # --------------------------------------------------------------------------------------------- call on symbols
 
-    def __call__(self, inputs, initial_state=None, constants=None, **arguments):
+    def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **arguments: Any):
         """Call the layer on a symbol, or on [inputs, *initial states, *constants], which may also be given by name."""
-        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self.num_constants)
         if constants is not None:
             if not has_arg(self.cell.call, "constants"):
                 raise ValueError(f"Layer {self.name}: RNN cell does not support constants.")
-            self._num_constants = len(constants)
+            self.num_constants = len(constants)
         if initial_state is not None:
             self.check_states([tuple(one.shape) for one in initial_state])
         inputs, given = join_inputs(self, inputs, initial_state, constants)
         return super().__call__(inputs, **given, **arguments)
 
-    def check_states(self, shapes):
+    def check_states(self, shapes: Sequence):
         """Check the shapes of initial states.
 
         Raises:
@@ -360,7 +381,7 @@ class RNN(Layer):
                 f"Received states of shapes {shapes}; however `cell.state_size` is {self.cell.state_size}"
             )
 
-    def assert_input_compatibility(self, shapes):
+    def assert_input_compatibility(self, shapes: Sequence):
         super().assert_input_compatibility(shapes[:1])
         if self.unroll and shapes[0][1] in (None, 1):
             raise ValueError(
@@ -369,7 +390,7 @@ class RNN(Layer):
                 f"(`input_length` of an Embedding), `shape` of Input. Input shape: {tuple(shapes[0])}."
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any):
         super().build(input_shape)
         shape = first_shape(input_shape)
         self.input_spec = [InputSpec(shape=(shape[0] if self.stateful else None, None, *shape[2:]))]
@@ -383,7 +404,7 @@ class RNN(Layer):
         """The variables of the states of a stateful layer; Nones before it is built, and if it is not stateful."""
         return list(self._unsaved_state) or [None] * len(sizes(self.cell))
 
-    def reset_states(self, states=None):
+    def reset_states(self, states: Any = None):
         """Set the states of a stateful layer to zeros, or to `states`, a list of arrays (batch, units).
 
         Raises:
@@ -414,11 +435,11 @@ class RNN(Layer):
     # ------------------------------------------------------------------------------------------------------ config
 
     def get_config(self):
-        constants = {} if self._num_constants is None else {"num_constants": self._num_constants}
+        constants = {} if self.num_constants is None else {"num_constants": self.num_constants}
         return super().get_config() | constants
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         if isinstance(config.get("cell"), dict):
             from jkeras.layers import deserialize
 
@@ -443,7 +464,7 @@ class CellLayer(RNN):
         for name in arguments_of(cls.cell_class) if "cell_class" in vars(cls) else ():
             setattr(cls, name, property(operator.attrgetter("cell." + name), doc=f"The cell's `{name}`."))
 
-    def __init__(self, arguments, kwargs):
+    def __init__(self, arguments: dict, kwargs: dict):
         if arguments.get("implementation") == 0:
             # So says Keras 2.2.4, and keeps the 0, with which it computes as with 2.
             warnings.warn(
@@ -454,7 +475,7 @@ class CellLayer(RNN):
         self.activity_regularizer = regularizers.get(arguments["activity_regularizer"])
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         if config.get("implementation") == 0:
             config = {**config, "implementation": 1}
         return super().from_config(config, custom_objects)
@@ -476,11 +497,14 @@ class SimpleRNN(CellLayer):
     cell_class = SimpleRNNCell
 
     def __init__(
-        self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
-        recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
-        recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, return_sequences=False,
-        return_state=False, go_backwards=False, stateful=False, unroll=False, **kwargs,
+        self, units: Count, activation: ActivationLike = "tanh", use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros", kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0,
+        recurrent_dropout: Clamped = 0.0, return_sequences: bool = False, return_state: bool = False,
+        go_backwards: bool = False, stateful: bool = False, unroll: bool = False, **kwargs: Any,
     ):  # fmt: skip
         if kwargs.pop("implementation", None) is not None:
             warnings.warn("The `implementation` argument in `SimpleRNN` has been deprecated.", stacklevel=2)
@@ -513,12 +537,16 @@ class GRU(CellLayer):
     cell_class = GRUCell
 
     def __init__(
-        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
-        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-        kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None,
-        kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
-        implementation=1, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
-        unroll=False, reset_after=False, **kwargs,
+        self, units: Count, activation: ActivationLike = "tanh", recurrent_activation: ActivationLike = "hard_sigmoid",
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None, activity_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None, recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0, recurrent_dropout: Clamped = 0.0,
+        implementation: Implementation = 1, return_sequences: bool = False, return_state: bool = False,
+        go_backwards: bool = False, stateful: bool = False, unroll: bool = False, reset_after: bool = False,
+        **kwargs: Any,
     ):  # fmt: skip
         super().__init__(locals(), kwargs)
 
@@ -564,11 +592,15 @@ class LSTM(CellLayer):
     cell_class = LSTMCell
 
     def __init__(
-        self, units, activation="tanh", recurrent_activation="hard_sigmoid", use_bias=True,
-        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-        unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
-        activity_regularizer=None, kernel_constraint=None, recurrent_constraint=None, bias_constraint=None,
-        dropout=0.0, recurrent_dropout=0.0, implementation=1, return_sequences=False, return_state=False,
-        go_backwards=False, stateful=False, unroll=False, **kwargs,
+        self, units: Count, activation: ActivationLike = "tanh", recurrent_activation: ActivationLike = "hard_sigmoid",
+        use_bias: bool = True, kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal", bias_initializer: InitializerLike = "zeros",
+        unit_forget_bias: bool = True, kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None, bias_constraint: ConstraintLike = None, dropout: Clamped = 0.0,
+        recurrent_dropout: Clamped = 0.0, implementation: Implementation = 1, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        **kwargs: Any,
     ):  # fmt: skip
         super().__init__(locals(), kwargs)

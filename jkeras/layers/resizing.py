@@ -3,9 +3,11 @@
 Their Keras address is `layers.convolutional`.
 """
 
-from jkeras import config
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
+
 from jkeras.graph.layer import InputSpec, Layer
-from jkeras.layers.arguments import names_layer
+from jkeras.layers.arguments import Layout, Window, keeps_arguments
 from jkeras.layers.kernels import spatial
 from jkeras.layers.kernels.windows import normalize_tuple, spatial_axes
 
@@ -22,12 +24,12 @@ __all__ = [
 ]
 
 
-def _pairs(value, rank: int, name: str) -> tuple:
-    """`value` as one pair (before, behind) per axis: an integer for all, or per axis an integer or a pair.
-
-    Raises:
-        ValueError: if it is none of these, or one is negative.
-    """
+def _pairs(value, name: str, layer) -> tuple:
+    """The form of one pair (before, behind) per axis: an integer for all, or per axis an integer or a pair. A single
+    pair for layers with one axis."""
+    rank = layer.rank
+    if rank == 1:
+        return normalize_tuple(value, 2, name, least=0)
     if isinstance(value, int):
         return (normalize_tuple(value, 2, name, least=0),) * rank
     if not hasattr(value, "__len__"):
@@ -40,22 +42,23 @@ def _pairs(value, rank: int, name: str) -> tuple:
     return tuple(normalize_tuple(entry, 2, f"entry {n + 1} of {name}", least=0) for n, entry in enumerate(value))
 
 
+Pairs: TypeAlias = Annotated[int | Sequence, _pairs]
+
+
 class _Resizing(Layer):
     """The engine: `_resize` of the inputs, which has neither weights nor state."""
 
     rank = 2
     data_format = "channels_last"
 
-    @names_layer
-    def __init__(self, data_format="channels_last", **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        self.data_format = config.data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _resize(self, inputs):
         raise NotImplementedError(f"{type(self).__name__} does not say how it resizes.")
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return self._resize(inputs), state
 
 
@@ -84,10 +87,10 @@ class UpSampling1D(_UpSampling):
 
     rank = 1
 
-    @names_layer
-    def __init__(self, size: int = 2, **kwargs):
+    @keeps_arguments
+    def __init__(self, size: Window = 2, **kwargs: Any):
         super().__init__(**kwargs)
-        (self.size,) = normalize_tuple(size, 1, "size", least=1)
+        (self.size,) = self.size
 
 
 class UpSampling2D(_UpSampling):
@@ -112,21 +115,19 @@ class UpSampling2D(_UpSampling):
 
     rank = 2
 
-    @names_layer
+    @keeps_arguments
     def __init__(
         self,
-        size: int | tuple = (2, 2),
-        data_format: str | None = None,
+        size: Window = (2, 2),
+        data_format: Layout = None,
         interpolation: str = "nearest",
-        **kwargs,
+        **kwargs: Any,
     ):
-        super().__init__(data_format, **kwargs)
-        self.size = normalize_tuple(size, 2, "size", least=1)
+        super().__init__(**kwargs)
         if interpolation not in ("nearest", "bilinear"):
             raise ValueError(
                 f'Layer {self.name}: interpolation should be one of "nearest" or "bilinear". Received: {interpolation}'
             )
-        self.interpolation = interpolation
 
 
 class UpSampling3D(_UpSampling):
@@ -146,10 +147,9 @@ class UpSampling3D(_UpSampling):
 
     rank = 3
 
-    @names_layer
-    def __init__(self, size: int | tuple = (2, 2, 2), data_format: str | None = None, **kwargs):
-        super().__init__(data_format, **kwargs)
-        self.size = normalize_tuple(size, 3, "size", least=1)
+    @keeps_arguments
+    def __init__(self, size: Window = (2, 2, 2), data_format: Layout = None, **kwargs: Any):
+        super().__init__(**kwargs)
 
 
 class _ZeroPadding(_Resizing):
@@ -174,10 +174,9 @@ class ZeroPadding1D(_ZeroPadding):
 
     rank = 1
 
-    @names_layer
-    def __init__(self, padding: int | tuple = 1, **kwargs):
+    @keeps_arguments
+    def __init__(self, padding: Pairs = 1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.padding = normalize_tuple(padding, 2, "padding", least=0)
 
 
 class ZeroPadding2D(_ZeroPadding):
@@ -197,10 +196,9 @@ class ZeroPadding2D(_ZeroPadding):
 
     rank = 2
 
-    @names_layer
-    def __init__(self, padding: int | tuple = (1, 1), data_format: str | None = None, **kwargs):
-        super().__init__(data_format, **kwargs)
-        self.padding = _pairs(padding, 2, "padding")
+    @keeps_arguments
+    def __init__(self, padding: Pairs = (1, 1), data_format: Layout = None, **kwargs: Any):
+        super().__init__(**kwargs)
 
 
 class ZeroPadding3D(_ZeroPadding):
@@ -220,10 +218,9 @@ class ZeroPadding3D(_ZeroPadding):
 
     rank = 3
 
-    @names_layer
-    def __init__(self, padding: int | tuple = (1, 1, 1), data_format: str | None = None, **kwargs):
-        super().__init__(data_format, **kwargs)
-        self.padding = _pairs(padding, 3, "padding")
+    @keeps_arguments
+    def __init__(self, padding: Pairs = (1, 1, 1), data_format: Layout = None, **kwargs: Any):
+        super().__init__(**kwargs)
 
 
 class _Cropping(_Resizing):
@@ -252,10 +249,9 @@ class Cropping1D(_Cropping):
 
     rank = 1
 
-    @names_layer
-    def __init__(self, cropping: int | tuple = (1, 1), **kwargs):
+    @keeps_arguments
+    def __init__(self, cropping: Pairs = (1, 1), **kwargs: Any):
         super().__init__(**kwargs)
-        self.cropping = normalize_tuple(cropping, 2, "cropping", least=0)
 
 
 class Cropping2D(_Cropping):
@@ -275,10 +271,9 @@ class Cropping2D(_Cropping):
 
     rank = 2
 
-    @names_layer
-    def __init__(self, cropping: int | tuple = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs):
-        super().__init__(data_format, **kwargs)
-        self.cropping = _pairs(cropping, 2, "cropping")
+    @keeps_arguments
+    def __init__(self, cropping: Pairs = ((0, 0), (0, 0)), data_format: Layout = None, **kwargs: Any):
+        super().__init__(**kwargs)
 
 
 class Cropping3D(_Cropping):
@@ -298,7 +293,6 @@ class Cropping3D(_Cropping):
 
     rank = 3
 
-    @names_layer
-    def __init__(self, cropping: int | tuple = ((1, 1), (1, 1), (1, 1)), data_format: str | None = None, **kwargs):
-        super().__init__(data_format, **kwargs)
-        self.cropping = _pairs(cropping, 3, "cropping")
+    @keeps_arguments
+    def __init__(self, cropping: Pairs = ((1, 1), (1, 1), (1, 1)), data_format: Layout = None, **kwargs: Any):
+        super().__init__(**kwargs)

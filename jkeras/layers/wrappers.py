@@ -1,27 +1,33 @@
 """Layers around a layer: `TimeDistributed` applies it to every time step, `Bidirectional` runs it both ways."""
 
 import copy
+import dataclasses
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jkeras import random
 from jkeras.graph import adapter
-from jkeras.graph.layer import InputSpec, Layer
-from jkeras.graph.topology import Network
+from jkeras.graph.layer import Call, InputSpec, Layer
 from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
 from jkeras.layers.recurrent import RNN
 from jkeras.serialize.objects import CustomObjectScope, has_arg
+from jkeras.typing import CustomObjects
 
 __all__ = ["Bidirectional", "TimeDistributed", "Wrapper", "has_arg"]
 
 
-def run_inner(layer, name, params, state, inputs, *, key=None, **arguments):
-    """`apply` of the layer that `params` and `state` hold under `name`: its outputs, and `state` with its next one."""
+def call_inner(
+    layer: Layer, name: str, params: dict, state: dict, inputs: Any, *, key: Any = None, **arguments: Any
+) -> Call:
+    """The call of the layer that `params` and `state` hold under `name`, without its activity penalty. The `state` of
+    the result is that of the wrapper."""
     key = None if key is None else random.as_key(key).fold(name)
-    outputs, after = layer.apply(params.get(name, {}), state.get(name, {}), inputs, key=key, **arguments)
-    return outputs, ({**state, name: after} if after else state)
+    call = layer.compute_call(params.get(name, {}), state.get(name, {}), inputs, key=key, **arguments)
+    return dataclasses.replace(call, state={**state, name: call.state} if call.state else state)
 
 
 class Wrapper(Layer):
@@ -35,13 +41,13 @@ class Wrapper(Layer):
 
     declare = Layer.declare  # which does not go through `build` below
 
-    def __init__(self, layer, **kwargs):
+    def __init__(self, layer: Layer, **kwargs: Any):
         if not isinstance(layer, Layer):
             raise ValueError(f"{type(self).__name__} wraps a layer; got {layer!r}.")
         self.layer = layer
         super().__init__(**kwargs)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None):
         """Build the layer inside for `input_shape`, if that is given and it is not built yet."""
         if input_shape is not None:
             super().build(input_shape)
@@ -53,7 +59,7 @@ class Wrapper(Layer):
     def saved_weights(self):
         return self.layer.saved_weights()
 
-    def sublayer_shapes(self, input_shape):
+    def sublayer_shapes(self, input_shape: Any):
         return {"layer": input_shape}
 
     @property
@@ -67,11 +73,11 @@ class Wrapper(Layer):
         return self.layer.trainable
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool):
         self.layer.trainable = value
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         from jkeras.layers import deserialize
 
         layer = deserialize(config["layer"], custom_objects=custom_objects)
@@ -97,34 +103,27 @@ class TimeDistributed(Wrapper):
         (None, 10, 8)
     """
 
-    def __init__(self, layer, **kwargs):
-        super().__init__(layer, **kwargs)
-        self.supports_masking = True
-        self.input_spec = InputSpec(min_ndim=3)
+    supports_masking = True
+    input_spec = InputSpec(min_ndim=3)
 
-    def sublayer_shapes(self, input_shape):
+    def sublayer_shapes(self, input_shape: Any):
         return {"layer": (input_shape[0], *input_shape[2:])}
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+    def compute_call(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None
+    ):
         batch, time = inputs.shape[:2]
         if key is not None:
             key = random.as_key(key)
             key = key.at(key.first * time)  # the place of the first of (batch * time) examples
-        outputs, state = run_inner(
+        call = call_inner(
             self.layer, "layer", params, state, _steps_as_examples(inputs), key=key, training=training,
             mask=_steps_as_examples(mask),
         )  # fmt: skip
-        return jax.tree.map(lambda array: array.reshape((batch, time, *array.shape[1:])), outputs), state
+        outputs = jax.tree.map(lambda array: array.reshape((batch, time, *array.shape[1:])), call.outputs)
+        return dataclasses.replace(call, outputs=outputs, mask=self._joined(call.mask, inputs, mask))
 
-    def run(self, params, state, inputs, *, mask=None, **arguments):
-        call = super().run(params, state, inputs, mask=mask, **arguments)
-        if isinstance(self.layer, Network) and call.mask is not None:  # which may depend on the weights at hand
-            weights = params.get("layer", {}), state.get("layer", {})
-            inner = self.layer.run(*weights, _steps_as_examples(inputs), mask=_steps_as_examples(mask))
-            call.mask = self._joined(inner.mask, inputs, mask)
-        return call
-
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """The mask that the layer makes of each time step; failing that, which time steps have anything unmasked."""
         return self._joined(self.layer.compute_mask(_steps_as_examples(inputs), _steps_as_examples(mask)), inputs, mask)
 
@@ -178,8 +177,9 @@ class Bidirectional(Wrapper):
     """
 
     declare = Layer.declare
+    supports_masking = True
 
-    def __init__(self, layer, merge_mode="concat", weights=None, **kwargs):
+    def __init__(self, layer: RNN, merge_mode: str | None = "concat", weights: Sequence | None = None, **kwargs: Any):
         if not (merge_mode is None or isinstance(merge_mode, str)) or merge_mode not in _MERGES:
             raise ValueError(
                 'Bidirectional: Invalid merge mode. Merge mode should be one of {"sum", "mul", "ave", "concat", None}. '
@@ -197,7 +197,6 @@ class Bidirectional(Wrapper):
         self.return_sequences = layer.return_sequences
         self.return_state = layer.return_state
         super().__init__(layer, **({} if weights is None else {"weights": weights}), **kwargs)
-        self.supports_masking = True
         self.input_spec = layer.input_spec
 
     @property
@@ -206,16 +205,16 @@ class Bidirectional(Wrapper):
         return self._trainable
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool):
         self._trainable = self.forward_layer.trainable = self.backward_layer.trainable = value
 
     @property
-    def _num_constants(self):
-        return self.forward_layer._num_constants
+    def num_constants(self):
+        return self.forward_layer.num_constants
 
-    @_num_constants.setter
-    def _num_constants(self, count):
-        self.forward_layer._num_constants = self.backward_layer._num_constants = count
+    @num_constants.setter
+    def num_constants(self, count: int | None):
+        self.forward_layer.num_constants = self.backward_layer.num_constants = count
 
     def saved_weights(self):
         return self.forward_layer.saved_weights() + self.backward_layer.saved_weights()
@@ -225,10 +224,10 @@ class Bidirectional(Wrapper):
     def sublayers(self):
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
 
-    def sublayer_shapes(self, input_shape):
+    def sublayer_shapes(self, input_shape: Any):
         if not isinstance(input_shape[0], (list, tuple)):
             return {"forward_layer": input_shape, "backward_layer": input_shape}
-        forward, backward = self._both(*split_inputs(list(input_shape), None, None, self._num_constants))
+        forward, backward = self._both(*split_inputs(list(input_shape), None, None, self.num_constants))
         return {"forward_layer": forward, "backward_layer": backward}
 
     def _both(self, inputs, initial_state, constants):
@@ -237,27 +236,27 @@ class Bidirectional(Wrapper):
         halves = as_list(initial_state)[:half], as_list(initial_state)[half:]
         return [[inputs, *states, *as_list(constants)] for states in halves]
 
-    def apply(self, params, state, inputs, *, key=None, training=False, mask=None, initial_state=None, constants=None):
-        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
-        outputs, states = [], []
-        for (name, layer), given in zip(
-            self.sublayers().items(), self._both(inputs, initial_state, constants), strict=True
-        ):
-            made, state = run_inner(
-                layer, name, params, state, given if len(given) > 1 else inputs, key=key, training=training,
-                mask=first(mask),
-            )  # fmt: skip
-            made, *last = made if self.return_state else [made]
+    def compute_call(
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
+        initial_state: Any = None, constants: Any = None,
+    ):  # fmt: skip
+        parts = split_inputs(inputs, initial_state, constants, self.num_constants)
+        outputs, states, losses = [], [], []
+        for (name, layer), given in zip(self.sublayers().items(), self._both(*parts), strict=True):
+            given = given if len(given) > 1 else given[0]
+            call = call_inner(layer, name, params, state, given, key=key, training=training, mask=first(mask))
+            made, *last = call.outputs if self.return_state else [call.outputs]
             outputs.append(made)
             states += last
+            losses += call.losses
+            state = call.state
         if self.return_sequences:
             outputs[1] = jnp.flip(outputs[1], axis=1)
         merged = _MERGES[self.merge_mode](*outputs)
-        if self.return_state:
-            return as_list(merged) + states, state
-        return merged, state
+        merged = as_list(merged) + states if self.return_state else merged
+        return Call(merged, state, self.compute_mask(inputs, mask), losses)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         output = first(mask) if self.return_sequences else None
         outputs = [output, output] if self.merge_mode is None else [output]
         if self.return_state:
@@ -266,11 +265,11 @@ class Bidirectional(Wrapper):
 
     # --------------------------------------------------------------------------------------------- call on symbols
 
-    def __call__(self, inputs, initial_state=None, constants=None, **arguments):
+    def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **arguments: Any):
         """Call the layer on a symbol, or on a list as in *Input shape*, whose parts may also be given by name."""
-        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self._num_constants)
+        inputs, initial_state, constants = split_inputs(inputs, initial_state, constants, self.num_constants)
         if constants is not None:
-            self._num_constants = len(constants)
+            self.num_constants = len(constants)
         if initial_state is not None:
             if len(initial_state) % 2:
                 raise ValueError(
@@ -283,10 +282,10 @@ class Bidirectional(Wrapper):
         inputs, given = join_inputs(self, inputs, initial_state, constants)
         return super().__call__(inputs, **given, **arguments)
 
-    def assert_input_compatibility(self, shapes):
+    def assert_input_compatibility(self, shapes: Sequence):
         self.forward_layer.assert_input_compatibility(shapes)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any):
         """Build both layers."""
         for name, shape in self.sublayer_shapes(input_shape).items():
             layer = self.sublayers()[name]
@@ -308,16 +307,16 @@ class Bidirectional(Wrapper):
         return [name for name in super()._config_names() if name != "weights"]
 
     def get_config(self):
-        constants = {} if self._num_constants is None else {"num_constants": self._num_constants}
+        constants = {} if self.num_constants is None else {"num_constants": self.num_constants}
         return super().get_config() | constants
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: CustomObjects = None):
         config = dict(config)
         constants = config.pop("num_constants", None)
         layer = super().from_config(config, custom_objects)
         if constants is not None:
-            layer._num_constants = constants
+            layer.num_constants = constants
         return layer
 
 
