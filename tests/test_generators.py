@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from kit import same_bits
 
 from jkeras import callbacks, layers
 from jkeras.layers import Dense, Dropout
@@ -108,7 +109,7 @@ def test_batches_of_several_inputs_and_weights():
     ):
         model.set_weights(start)
         model.fit_generator(iter([form]), 1, verbose=0)
-        assert all(np.array_equal(ours, theirs) for ours, theirs in zip(model.get_weights(), expected, strict=True))
+        assert same_bits(model.get_weights(), expected)
 
 
 def test_class_weights_of_batches():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from kit import same_bits
 
 import jkeras
 from jkeras import callbacks, layers, losses, optimizers
@@ -48,10 +49,6 @@ def trained(devices=None, hooks=False, batch_size=12, epochs=3, key=0):
     if hooks:
         assert len(seen) == epochs * -(-len(X) // batch_size) and set(seen[0]) == {"batch", "size", "loss", "acc"}
     return model.get_weights(), history.history
-
-
-def same_bits(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("devices", [2, 4, 8])
