@@ -18,6 +18,7 @@ from jkeras import callbacks, layers, losses
 from jkeras.models import Sequential
 from jkeras.serialize import checkpoint
 
+pytestmark = pytest.mark.bits
 X = np.random.RandomState(0).randn(38, 4).astype("float32")
 Y = np.eye(3, dtype="float32")[np.random.RandomState(1).randint(0, 3, 38)]
 EPOCHS = 4

@@ -33,14 +33,6 @@ BASES = {"Layer", "InputLayer", "Wrapper", "Recurrent", "ConvRecurrent2D"}
 KEY = random.as_key(jax.random.key(1))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fast_compilation():
-    """Programs that run once are better compiled in a hurry."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def table(choose=lambda entry: True):
     return pytest.mark.parametrize("entry", [pytest.param(e, id=e.id) for e in CATALOGUE if choose(e)])
 
@@ -510,8 +502,7 @@ def test_one_device_is_two_and_ten_steps_are_traced_once(number):
     two, traces = trained(chosen, 2)
     assert traces == [2, 0]  # the whole step is looked at, then that of a device
     assert list(one) == list(two)
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
+    close(list(two.values()), list(one.values()), rtol=2e-4, atol=2e-5, err_msg=", ".join(one))
 
 
 @pytest.mark.slow
