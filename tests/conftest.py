@@ -44,6 +44,12 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if chosen or cores == 1 else cores
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no worker begins one of them when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def settings():
     """Put floatx, epsilon and the image layout back after each test."""

@@ -86,7 +86,7 @@ def test_a_run_without_a_key_records_one_that_repeats_it():
     assert same_bits(start, again) and same_bits(first, second)
 
 
-def test_shuffling_follows_numpys_seed_where_no_key_is_given():
+def test_shuffling_follows_numpys_seed_where_no_key_is_given(monkeypatch):
     model = Sequential([layers.Dense(1, input_shape=(6,))])
     model.compile("sgd", "mse")
     seen = []
@@ -94,7 +94,7 @@ def test_shuffling_follows_numpys_seed_where_no_key_is_given():
     np.random.seed(5)
     np.random.shuffle(order)
     np.random.seed(5)
-    jkeras.random._Stream.seeded = False
+    monkeypatch.setattr(jkeras.random, "is_seeded", lambda: False)
     inputs = np.repeat(np.arange(40, dtype="float32")[:, None], 6, 1)
     watch = callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append(logs["loss"]))
     weights = model.get_weights()
