@@ -19,6 +19,7 @@ HURRY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("NPROC", "8")
 os.environ["JKERAS_ALLOCATOR"] = "off"  # a thousand small programs in one process would only hold its memory
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # nobody reads where in the source an operation stood
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # The settings file of whoever runs the tests must not decide what they see, nor what an earlier run compiled.
     _folders = [tempfile.TemporaryDirectory(prefix=f"jkeras-{kind}-") for kind in ("tests", "compiled")]
