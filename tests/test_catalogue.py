@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import CATALOGUE, fingerprint, names, weight
+from kit import close, same_bits
 
 from jkeras import backend, config, layers, models, optimizers, random
 from jkeras.graph.tensor import reset_names
@@ -30,14 +31,6 @@ SAYS = json.loads((pathlib.Path(__file__).parent / "data" / "keras_layers.json")
 #: What is no layer to be called: where data enters, bases of layers, cells (which run inside of `RNN`s).
 BASES = {"Layer", "InputLayer", "Wrapper", "Recurrent", "ConvRecurrent2D"}
 KEY = random.as_key(jax.random.key(1))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fast_compilation():
-    """Programs that run once are better compiled in a hurry."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def table(choose=lambda entry: True):
@@ -89,13 +82,15 @@ def specs(tree):
 
 
 def program(layer, entry, training):
-    """The text of the computation, without addresses in memory: equal texts are equal functions."""
+    """The text of the computation, without addresses in memory, and the shapes of outputs and state: equal texts are
+    equal functions."""
     _, params, state, inputs = filled(entry)
 
     def apply(params, state, inputs, key):
         return layer.apply(params, state, inputs, key=key, training=training)
 
-    return re.sub(r"0x[0-9a-f]+", "", str(jax.make_jaxpr(apply)(params, state, inputs, KEY)))
+    traced, results = jax.make_jaxpr(apply, return_shape=True)(params, state, inputs, KEY)
+    return re.sub(r"0x[0-9a-f]+", "", str(traced)), results
 
 
 @functools.cache
@@ -110,12 +105,6 @@ def contents(layer):
         inside = list(value.values()) if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else []
         found.append((name, id(value), [id(item) for item in inside]))
     return [found, *(contents(part) for part in layer.sublayers().values())]
-
-
-def close(first, second, **tolerance):
-    assert jax.tree.structure(first) == jax.tree.structure(second)
-    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-        np.testing.assert_allclose(a, b, **tolerance)
 
 
 # --------------------------------------------------------------------------------------------- all layers, as in Keras
@@ -136,8 +125,8 @@ def test_every_layer_is_in_the_catalogue():
 @table()
 def test_weights_and_shapes_are_those_of_keras(entry):
     """Names, shapes and order of weights; shapes of outputs, also where sizes of the input are not known."""
-    layer, _, outputs = called(entry)
-    says = SAYS[entry.id]
+    layer = filled(entry)[0]
+    outputs, says = layer.get_output_at(-1), SAYS[entry.id]
     assert [[w.name, list(w.shape)] for w in layer.weights] == says["weights"]
     order = says.get("order", range(len(layer.weights)))
     assert layer.saved_weights() == [layer.weights[place] for place in order]
@@ -230,9 +219,9 @@ def test_pure(entry):
 
 @table()
 def test_inferred_is_actual(entry):
-    layer, params, state, inputs = filled(entry)
+    layer, params, state, _ = filled(entry)
     inferred = layer.get_output_at(-1)
-    outputs, _ = jax.eval_shape(functools.partial(layer.apply, training=False, key=None), params, state, inputs)
+    _, (outputs, _) = own_program(entry, False)
     size = entry.inputs[0][0] if "stateful" in entry.options else None
     assert specs(inferred) == jax.tree.map(lambda array: ((size, *array.shape[1:]), str(array.dtype)), outputs)
     assert jax.tree.map(lambda v: v.shape, layer.variables()) == jax.tree.map(jnp.shape, (params, state))
@@ -298,7 +287,7 @@ def all_of(layer, entry, params, state, inputs):
     if takes_masks(entry):
         call = layer.run(params, state, inputs, mask=unpacked(entry, [jnp.asarray(mask) for mask in entry.masks()]))
         masked = call.outputs, call.mask
-    draws = own_program(entry, True) != own_program(entry, False)
+    draws = own_program(entry, True)[0] != own_program(entry, False)[0]
     return {
         "quiet": layer.apply(params, state, inputs)[0] if draws else training[0],
         "training": training,
@@ -406,10 +395,8 @@ def test_masks_are_those_of_keras(entry):
 
 @table(lambda entry: "consumes" in entry.options)
 def test_masked_steps_do_not_count(entry):
-    close(result(entry, "masked")["masked"], result(entry)["masked"], rtol=1e-12)
-    assert not all(
-        map(np.array_equal, jax.tree.leaves(result(entry, "masked")["quiet"]), jax.tree.leaves(result(entry)["quiet"]))
-    )
+    close(result(entry, "masked")["masked"], result(entry)["masked"], rtol=1e-12, atol=0)
+    assert not same_bits(result(entry, "masked")["quiet"], result(entry)["quiet"])
 
 
 # ------------------------------------------------------------------------------------------------------- other types
@@ -517,8 +504,7 @@ def test_one_device_is_two_and_ten_steps_are_traced_once(number):
     two, traces = trained(chosen, 2)
     assert traces == [2, 0]  # the whole step is looked at, then that of a device
     assert list(one) == list(two)
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
+    close(list(two.values()), list(one.values()), rtol=2e-4, atol=2e-5, err_msg=", ".join(one))
 
 
 @pytest.mark.slow

@@ -4,21 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import close, draw
 
 from jkeras import layers, models, random
 from jkeras.graph.topology import Input, Network
 from jkeras.layers.kernels import conv
 
 KEY = jax.random.key(0)
-
-
-def draw(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
-
-
-def close(one, other, tolerance=1e-5):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 def variables(layer, shape):

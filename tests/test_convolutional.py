@@ -4,20 +4,18 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import kit
 import numpy as np
 import pytest
+from kit import draw
 
 from jkeras.graph.topology import Input, Network
 from jkeras.layers import convolutional, pooling
 from jkeras.layers.kernels import conv, forms, pool, spatial, windows
 
 
-def normal(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
-
-
 def close(got, expected, tolerance=1e-4):
-    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+    kit.close(got, expected, tolerance)
 
 
 def run(function, *arguments, arrays):
@@ -105,7 +103,7 @@ def both_forms(request, monkeypatch):
 
 @pytest.mark.parametrize("shape, kernel_shape, strides, padding, dilation", CONVOLUTIONS)
 def test_convolve(shape, kernel_shape, strides, padding, dilation, both_forms):
-    inputs, kernel = normal(*shape), normal(*kernel_shape, seed=1)
+    inputs, kernel = draw(*shape), draw(*kernel_shape, seed=1)
     expected = naive_conv(inputs, kernel, strides, padding, dilation)
     got = run(conv.convolve, strides, padding, "channels_last", dilation, arrays=(inputs, kernel))
     close(got, expected)
@@ -116,7 +114,7 @@ def test_convolve(shape, kernel_shape, strides, padding, dilation, both_forms):
 
 @pytest.mark.parametrize("shape, kernel_shape, strides, padding, dilation", CONVOLUTIONS)
 def test_gradients_of_the_forms_agree(shape, kernel_shape, strides, padding, dilation, monkeypatch):
-    inputs, kernel = normal(*shape), normal(*kernel_shape, seed=1)
+    inputs, kernel = draw(*shape), draw(*kernel_shape, seed=1)
 
     def gradients(in_loop=False):
         def loss(inputs, kernel):
@@ -147,7 +145,7 @@ TRANSPOSED = [  # inputs, window, strides, padding, output_padding, dilation
 
 @pytest.mark.parametrize("space, window, strides, padding, extra, dilation", TRANSPOSED)
 def test_transposed_convolution_is_the_transpose(space, window, strides, padding, extra, dilation):
-    inputs, kernel = normal(2, *space, 3), normal(*window, 4, 3, seed=1)
+    inputs, kernel = draw(2, *space, 3), draw(*window, 4, 3, seed=1)
     size = [
         windows.deconv_length(n, s, k, padding, e, d)
         for n, s, k, e, d in zip(space, strides, window, extra or (None,) * len(space), dilation, strict=True)
@@ -159,11 +157,11 @@ def test_transposed_convolution_is_the_transpose(space, window, strides, padding
 
     outputs = map_back(inputs, kernel)
     assert outputs.shape == (2, *size, 4)
-    other = normal(*outputs.shape, seed=2)
+    other = draw(*outputs.shape, seed=2)
     forth = naive_conv(other, kernel, strides, padding, dilation)
     close(np.vdot(forth, inputs), np.vdot(other, outputs), 1e-3)
     # The derivative has a rule of its own: forward and reverse mode, alone and under vmap, against differences.
-    direction = normal(*inputs.shape, seed=3), normal(*kernel.shape, seed=4)
+    direction = draw(*inputs.shape, seed=3), draw(*kernel.shape, seed=4)
     _, forward = jax.jvp(map_back, (inputs, kernel), direction)
     close(forward, map_back(direction[0], kernel) + map_back(inputs, direction[1]))
     gradients = jax.jit(jax.grad(lambda *both: jnp.vdot(other, map_back(*both)), (0, 1)))(inputs, kernel)
@@ -176,14 +174,14 @@ def test_transposed_convolution_is_the_transpose(space, window, strides, padding
 
 
 def test_transposed_convolution_has_a_hessian():
-    inputs, kernel = normal(1, 3, 2), normal(2, 2, 2, seed=1)
+    inputs, kernel = draw(1, 3, 2), draw(2, 2, 2, seed=1)
 
     def loss(kernel):
         return jnp.sum(conv.convolve_transpose(inputs, kernel, [6], (2,), "same") ** 3)
 
     hessian = np.reshape(jax.jit(jax.hessian(loss))(kernel), (8, 8))
     close(hessian, hessian.T)
-    step = normal(8, seed=2) * 1e-2
+    step = draw(8, seed=2) * 1e-2
     gradient = jax.jit(jax.grad(loss))
     difference = gradient(kernel + step.reshape(2, 2, 2)) - gradient(kernel - step.reshape(2, 2, 2))
     close(2 * hessian @ step, np.ravel(difference), 1e-3)
@@ -200,7 +198,7 @@ def test_transposed_convolution_has_a_hessian():
 )
 def test_depthwise(shape, window, multiplier, strides, padding, dilation, both_forms):
     channels = shape[-1]
-    inputs, kernel = normal(*shape), normal(*window, channels, multiplier, seed=1)
+    inputs, kernel = draw(*shape), draw(*window, channels, multiplier, seed=1)
     expected = np.concatenate(
         [
             naive_conv(inputs[..., c : c + 1], kernel[..., c : c + 1, :], strides, padding, dilation)
@@ -212,7 +210,7 @@ def test_depthwise(shape, window, multiplier, strides, padding, dilation, both_f
     close(run(conv.depthwise, *last, arrays=(inputs, kernel)), expected)
     got = run(conv.depthwise, strides, padding, "channels_first", dilation, arrays=(first(inputs), kernel))
     close(got, first(expected))
-    mix = normal(*(1,) * len(window), channels * multiplier, 4, seed=2)
+    mix = draw(*(1,) * len(window), channels * multiplier, 4, seed=2)
     close(run(conv.separable, *last, arrays=(inputs, kernel, mix)), expected @ mix.reshape(-1, 4))
 
 
@@ -232,7 +230,7 @@ POOLS = [  # inputs, window, strides, padding
 @pytest.mark.parametrize("shape, window, strides, padding", POOLS)
 @pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning", "ignore:Mean of empty:RuntimeWarning")
 def test_pool(kernel, combine, shape, window, strides, padding, both_forms):
-    inputs = normal(*shape)
+    inputs = draw(*shape)
     expected = naive_pool(inputs, window, strides, padding, combine)
     close(run(kernel, window, strides, padding, arrays=(inputs,)), expected)
     close(run(kernel, window, strides, padding, "channels_first", arrays=(first(inputs),)), first(expected))
@@ -264,7 +262,7 @@ def test_upsample_values():
     inputs = np.array([1.0, 4.0, 2.0], "float32").reshape(1, 3, 1)
     np.testing.assert_array_equal(spatial.upsample(inputs, (2,)).ravel(), [1, 1, 4, 4, 2, 2])
     close(spatial.upsample(inputs, (3,), interpolation="bilinear").ravel(), [1, 2, 3, 4, 10 / 3, 8 / 3, 2, 2, 2])
-    image = normal(2, 3, 4, 2)
+    image = draw(2, 3, 4, 2)
     both = run(spatial.upsample, (2, 3), "channels_last", "bilinear", arrays=(image,))
     np.testing.assert_array_equal(np.asarray(both)[:, ::2, ::3], image)
     close(first(both), run(spatial.upsample, (2, 3), "channels_first", "bilinear", arrays=(first(image),)))
@@ -272,12 +270,12 @@ def test_upsample_values():
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 def test_bias_add(layout):
-    inputs, one, many = normal(2, 3, 4, 5), normal(5, seed=1), normal(3, 4, 5, seed=2)
+    inputs, one, many = draw(2, 3, 4, 5), draw(5, seed=1), draw(3, 4, 5, seed=2)
     turn = first if layout == "channels_first" else np.asarray
     for bias in (one, many):
         close(conv.bias_add(turn(inputs), bias, layout), turn(inputs + bias))
     with pytest.raises(ValueError, match="Unexpected bias dimensions 2"):
-        conv.bias_add(inputs, normal(4, 5), layout)
+        conv.bias_add(inputs, draw(4, 5), layout)
 
 
 # ----------------------------------------------------------------------------------------------------------- layers
@@ -361,7 +359,7 @@ def test_layer(cls, arguments, shape, expected, weights):
     assert layer.compute_output_shape((None, *shape)) == (None, *expected)
     assert [weight.shape for weight in layer.get_weights()] == weights
     params, state = layer.init(jax.random.key(0), (None, *shape))
-    inputs = normal(3, *shape)
+    inputs = draw(3, *shape)
     eager, _ = layer.apply(params, state, inputs, training=True)
     compiled, _ = jax.jit(lambda p, s, x: layer.apply(p, s, x))(params, state, inputs)
     assert eager.shape == (3, *expected)
@@ -386,7 +384,7 @@ def test_channels_first(cls, arguments, shape, expected, weights):
         pytest.skip("has no channels_first")
     last = cls(**arguments, data_format="channels_last")
     params, state = last.init(jax.random.key(0), (None, *shape))
-    inputs = normal(2, *shape)
+    inputs = draw(2, *shape)
     layer = cls(**arguments, data_format="channels_first")
     symbol = Input((shape[-1], *shape[:-1]))
     assert layer(symbol).shape == (None, expected[-1], *expected[:-1])
@@ -397,7 +395,7 @@ def test_channels_first(cls, arguments, shape, expected, weights):
 
 @pytest.mark.parametrize("data_format, axis", [("channels_last", 1), ("channels_first", 2)])
 def test_global_average_with_a_mask(data_format, axis):
-    inputs, mask = normal(2, 4, 4), np.array([[True, True, False, False], [True, False, True, True]])
+    inputs, mask = draw(2, 4, 4), np.array([[True, True, False, False], [True, False, True, True]])
     layer = P.GlobalAveragePooling1D(data_format)
     got, _ = layer.apply({}, {}, inputs, mask=mask)
     kept = np.moveaxis(inputs, axis, 1)
@@ -410,7 +408,7 @@ def test_activity_and_weight_penalties_reach_the_model():
     symbol = Input((4, 4, 1))
     model = Network(symbol, layer(symbol))
     params, state = model.init(jax.random.key(0))
-    call = layer.run(*layer.init(jax.random.key(0), (None, 4, 4, 1)), normal(1, 4, 4, 1))
+    call = layer.run(*layer.init(jax.random.key(0), (None, 4, 4, 1)), draw(1, 4, 4, 1))
     close(call.losses[0], 0.01 * np.abs(call.outputs).sum())
     kernel = next(leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4)
     close(sum(model.regularization(params)), 0.01 * np.square(kernel).sum())

@@ -1,8 +1,8 @@
 """CuDNNGRU and CuDNNLSTM: the same numbers as GRU and LSTM, from weights in cuDNN's layout."""
 
-import jax
 import numpy as np
 import pytest
+from kit import close, draw
 
 from jkeras import layers, models
 from jkeras.layers.cudnn_recurrent import convert_weights
@@ -16,15 +16,6 @@ PAIRS = {
 }
 # fmt: on
 pairs = pytest.mark.parametrize("kind", PAIRS)
-
-
-def draw(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
-
-
-def same(one, other, tolerance=1e-5):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10)
 
 
 def canonical(layer, x):
@@ -65,7 +56,7 @@ def model_of(make, **arguments):
 def test_numbers_are_those_of_cudnn(kind):
     x = draw(2, 4, 5)
     model = model_of(PAIRS[kind][0])
-    same(model.predict(x), canonical(model.layers[1], x), 1e-4)
+    close(model.predict(x), canonical(model.layers[1], x), 1e-4)
 
 
 @pairs
@@ -85,13 +76,13 @@ def test_numbers_are_those_of_the_plain_layer(kind, arguments):
     plain.set_weights(convert_weights(plain.layers[1], cudnn.get_weights()))
     x = draw(2, 4, 5)
     for _ in range(2):
-        same(cudnn.predict(x, batch_size=2), plain.predict(x, batch_size=2))
+        close(cudnn.predict(x, batch_size=2), plain.predict(x, batch_size=2))
     back = convert_weights(cudnn.layers[1], plain.get_weights())
-    same(back[:2], cudnn.get_weights()[:2], 0)
+    close(back[:2], cudnn.get_weights()[:2], 0)
     cudnn.set_weights(back)
     cudnn.reset_states()
     plain.reset_states()
-    same(cudnn.predict(x, batch_size=2), plain.predict(x, batch_size=2))
+    close(cudnn.predict(x, batch_size=2), plain.predict(x, batch_size=2))
 
 
 @pairs
@@ -104,7 +95,7 @@ def test_training_follows_the_plain_layer(kind):
         model.compile("sgd", "mse")
         losses.append(model.train_on_batch(x, y))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    same(convert_weights(plain.layers[1], cudnn.get_weights())[:2], plain.get_weights()[:2], 1e-4)
+    close(convert_weights(plain.layers[1], cudnn.get_weights())[:2], plain.get_weights()[:2], 1e-4)
 
 
 @pairs

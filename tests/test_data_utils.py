@@ -274,7 +274,9 @@ def test_random_seed_of_worker_processes():
 def test_arrays_survive_the_way_between_processes():
     with OrderedEnqueuer(Arrays(), use_multiprocessing=True) as enqueuer:
         enqueuer.start(2)
-        for expected, found in zip(ARRAYS, enqueuer.get(), strict=False):
+        batches = enqueuer.get()
+        for expected in ARRAYS:
+            found = next(batches)
             jax.tree.map(np.testing.assert_array_equal, found, expected)
             for array in jax.tree.leaves(found):
                 assert not isinstance(array, np.ndarray) or array.flags.writeable

@@ -6,19 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import close
 
 from jkeras import layers, models, optimizers, random
 
 KEY = jax.random.key(3)
 FIRST = "channels_first"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fast_compilation():
-    """Programs that run once are better compiled in a hurry."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 # Layers that drop: make, shape of the inputs, rate, and the axes along which a draw serves all entries.
@@ -279,5 +272,5 @@ def test_draws_do_not_depend_on_the_number_of_devices():
     one, other = trained(None, [KEY, jax.random.key(5)])
     (two,) = trained(2, [KEY])
     for name, weights in one.items():
-        np.testing.assert_allclose(two[name], weights, rtol=1e-4, atol=1e-6, err_msg=name)
+        close(two[name], weights, rtol=1e-4, atol=1e-6, err_msg=name)
         assert not np.allclose(other[name], weights, rtol=1e-4, atol=1e-6), name

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import same_bits
 
 from jkeras import backend as K
 from jkeras import layers
@@ -216,11 +217,10 @@ def test_initial_weights():
 
     first, second = build(), build()
     key = jax.random.key(5)
-    pairs = zip(jax.tree.leaves(first.init(key)), jax.tree.leaves(second.init(key)), strict=True)
-    assert all(np.array_equal(a, b) for a, b in pairs)  # whatever the names
+    drawn = [jax.tree.leaves(model.init(key)) for model in (first, second)]  # whatever the names
+    assert same_bits(*drawn)
     keys = jax.random.split(key, 3)
     together = jax.vmap(lambda key: first.init(key)[0])(keys)
     for number in range(3):
         alone = first.init(keys[number])[0]
-        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-            np.testing.assert_array_equal(a[number], b)
+        assert same_bits(jax.tree.map(lambda leaf, number=number: leaf[number], together), alone)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import draw
 
 from jkeras import batch, layers, random
 from jkeras.graph.topology import Input, Network
@@ -15,10 +16,6 @@ from jkeras.layers.merge import batch_dot
 from jkeras.layers.normalization import normalize
 
 KEY = jax.random.key(0)
-
-
-def draw(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
 
 
 def indices(*shape, below=5):

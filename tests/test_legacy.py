@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import draw
 
 from jkeras import backend as K
 from jkeras import layers, models
@@ -24,10 +25,6 @@ OLD_STATE = {
     "init": "normal", "inner_init": "glorot_uniform", "inner_activation": "sigmoid", "W_regularizer": "l1",
     "U_regularizer": "l2", "b_regularizer": "l1", "dropout_W": 0.1, "dropout_U": 0.2, "forget_bias_init": "one",
 }  # fmt: skip
-
-
-def draw(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
 
 
 # class, old call, new call: (positional, keyword) each

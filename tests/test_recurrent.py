@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import close, draw
 
 from jkeras import batch, layers, random
 from jkeras.graph.tensor import Variable
@@ -13,25 +14,12 @@ from jkeras.layers.kernels import rnn
 KEY = jax.random.key(0)
 
 
-def draw(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
-
-
 MASK = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1], [0, 0, 0, 0, 0]], bool)
 
 
 def filled(params):
     """Weights of the given shapes that are nowhere zero, biases included."""
     return jax.tree.map(lambda leaf: 0.5 * draw(*leaf.shape, seed=leaf.size), params)
-
-
-def arrays(tree):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def close(tree, expected, tolerance=1e-5):
-    for one, other in zip(arrays(tree), arrays(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
 # ------------------------------------------------------------------------------------------------ the formulas in numpy

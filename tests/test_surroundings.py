@@ -3,12 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from kit import close, same_bits
 
 from jkeras import backend as K
 from jkeras import callbacks, layers, losses, optimizers
 from jkeras.layers import Dense, Input, Lambda
 from jkeras.models import Model, Sequential
-from jkeras.trees import OUTSIDE
+from jkeras.train import make_step
 
 X = np.random.RandomState(0).randn(32, 5).astype("float32")
 Y = (X[:, :2] > 0).astype("float32")
@@ -46,7 +47,7 @@ def test_a_variable_in_a_loss_is_set_without_a_new_trace():
     before, weights = loss.times, model.get_weights()
     K.set_value(loss.weight, 0.0)
     assert fit(model).history["loss"] == [0.0, 0.0]
-    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert same_bits(weights, model.get_weights())
     K.set_value(loss.weight, 2.0)
     model.set_weights([np.full((5, 2), 0.3), np.zeros(2)])
     model.optimizer.lr = 0.005  # twice the loss, half the rate: the same steps
@@ -114,11 +115,17 @@ def test_predictions_follow_a_variable():
 
 
 def test_a_constant_costs_no_second_trace():
-    loss, shift = Traced(), K.constant([1.0, 2.0])
-    model = small(lambda y_true, y_pred: losses.mean_absolute_error(y_true, y_pred + shift))
-    fit(model)
-    assert OUTSIDE not in model.trainer.core.variables[1]
-    assert loss.times == 0
+    def traces(*read):
+        seen = []
+
+        def loss(y_true, y_pred):
+            seen.append(1)
+            return losses.mean_absolute_error(y_true, sum(read, y_pred))
+
+        fit(small(loss))
+        return len(seen)
+
+    assert traces(K.constant([1.0, 2.0])) == traces() > 0
 
 
 def test_the_weights_of_another_model_are_read_not_copied():
@@ -228,11 +235,29 @@ def test_a_metric_of_the_whole_batch_is_the_same_on_any_number_of_devices():
     np.testing.assert_allclose(one, several, rtol=1e-6)
 
 
-def test_make_step_is_untouched_by_what_models_keep():
-    """The pure step has no surroundings: what it is given is all there is."""
-    from jkeras.train import make_step
-
-    model = Sequential([Dense(2, input_shape=(5,))])
-    init_state, step = make_step(model, losses.mean_squared_error, optimizers.SGD(0.1))
-    state, logs = jax.jit(step)(init_state(jax.random.key(0)), (X, Y))
+def one_pure_step(model, loss):
+    """The weights of the two layers after a step of `make_step`, and those before."""
+    init_state, step = make_step(model, loss, optimizers.SGD(0.1))
+    start = init_state(jax.random.key(0))
+    params, _ = model.init(jax.random.key(0))
+    state, logs = jax.jit(step)(start, (X, Y))
     assert int(state.step) == 1 and set(logs) == {"loss"}
+    after = {**params, **state.params}
+    return [(params[layer.name], after[layer.name]) for layer in model.layers]
+
+
+@pytest.mark.xfail(strict=True, reason="make_step trains every weight")
+def test_a_pure_step_leaves_frozen_layers_alone():
+    """As `fit` does."""
+    model = Sequential([Dense(3, trainable=False, input_shape=(5,), name="a"), Dense(2, name="b")])
+    frozen, trained = one_pure_step(model, losses.mean_squared_error)
+    assert same_bits(*frozen) and not same_bits(*trained)
+
+
+@pytest.mark.xfail(strict=True, reason="in make_step, a weight that the loss reads is a constant")
+def test_a_pure_step_trains_the_weights_that_its_loss_reads():
+    """As `fit` does: the gradient of sum(w^2) is 2 w, so a step of 0.1 leaves 0.8 of the weight."""
+    model = Sequential([Dense(2, input_shape=(5,), name="a")])
+    kernel = model.layers[0].kernel
+    ((before, after),) = one_pure_step(model, lambda y_true, y_pred: 0.0 * y_pred[:, 0] + K.sum(K.square(kernel)))
+    close(after["kernel"], 0.8 * before["kernel"])

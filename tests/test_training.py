@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from kit import close, same_bits
 
 import jkeras
 from jkeras import callbacks, layers, losses, optimizers
 from jkeras.models import Model, Sequential
 from jkeras.train import make_step
 
+pytestmark = pytest.mark.bits
 RNG = np.random.RandomState(0)
 X = RNG.randn(62, 6).astype("float32")
 Y = np.eye(3, dtype="float32")[RNG.randint(0, 3, 62)]
@@ -50,18 +52,12 @@ def trained(devices=None, hooks=False, batch_size=12, epochs=3, key=0):
     return model.get_weights(), history.history
 
 
-def same_bits(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-
-
 @pytest.mark.parametrize("devices", [2, 4, 8])
 def test_any_number_of_devices_gives_the_same_weights(devices):
     one, logs = trained()
     several, other_logs = trained(devices)
-    for a, b in zip(one, several, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    for name in logs:
-        np.testing.assert_allclose(logs[name], other_logs[name], rtol=0, atol=1e-5)
+    close(one, several, rtol=0)
+    close(logs, other_logs, rtol=0)
 
 
 def test_one_key_is_one_run_to_the_bit():
@@ -75,8 +71,7 @@ def test_one_step_per_dispatch_gives_the_same_bits_as_many():
     many, logs = trained()
     single, hooked_logs = trained(hooks=True)
     assert same_bits(many, single)
-    for name in logs:
-        np.testing.assert_allclose(logs[name], hooked_logs[name], rtol=1e-6)
+    close(logs, hooked_logs, rtol=1e-6, atol=0)
 
 
 def test_a_run_without_a_key_records_one_that_repeats_it():
@@ -91,7 +86,7 @@ def test_a_run_without_a_key_records_one_that_repeats_it():
     assert same_bits(start, again) and same_bits(first, second)
 
 
-def test_shuffling_follows_numpys_seed_where_no_key_is_given():
+def test_shuffling_follows_numpys_seed_where_no_key_is_given(monkeypatch):
     model = Sequential([layers.Dense(1, input_shape=(6,))])
     model.compile("sgd", "mse")
     seen = []
@@ -99,7 +94,7 @@ def test_shuffling_follows_numpys_seed_where_no_key_is_given():
     np.random.seed(5)
     np.random.shuffle(order)
     np.random.seed(5)
-    jkeras.random._Stream.seeded = False
+    monkeypatch.setattr(jkeras.random, "is_seeded", lambda: False)
     inputs = np.repeat(np.arange(40, dtype="float32")[:, None], 6, 1)
     watch = callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append(logs["loss"]))
     weights = model.get_weights()
@@ -152,8 +147,7 @@ def test_the_explicit_way():
     together, logs = jax.jit(jax.vmap(run))(keys)
     for number in range(4):
         train_state, own_logs = jax.jit(run)(keys[number])
-        for a, b in zip(jax.tree.leaves(together.params), jax.tree.leaves(train_state.params), strict=True):
-            np.testing.assert_allclose(a[number], b, rtol=0, atol=1e-5)
+        close(jax.tree.map(lambda leaf, number=number: leaf[number], together.params), train_state.params, rtol=0)
         np.testing.assert_allclose(logs["loss"][number], own_logs["loss"], rtol=1e-5)
 
 
@@ -328,8 +322,7 @@ def test_multi_gpu_model_shares_the_weights():
     parallel_model = jkeras.utils.multi_gpu_model(model, gpus=4)
     parallel_model.compile(optimizers.Adam(lr=0.01), "categorical_crossentropy", metrics=["accuracy"])
     parallel_model.fit(X, Y, batch_size=12, epochs=1, verbose=0, key=jax.random.key(0))
-    for a, b in zip(one, model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    close(one, model.get_weights(), rtol=0)
     for wrong in (1, [0], 99):
         with pytest.raises(ValueError, match="gpus"):
             jkeras.utils.multi_gpu_model(model, gpus=wrong)

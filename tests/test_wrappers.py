@@ -4,20 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from kit import close, draw
 
 from jkeras import layers, random
 from jkeras.graph.topology import Input, Network
 
 KEY = jax.random.key(0)
-
-
-def draw(*shape, seed=0):
-    return np.random.RandomState(seed).normal(size=shape).astype("float32")
-
-
-def close(one, other, tolerance=1e-5):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 class Scale(layers.Layer):
@@ -170,7 +162,12 @@ def test_both_ways(mode, make):
         backward = backward[:, ::-1]
     merged = np_list(MERGES[mode](forward, backward))
     close(np_list(outputs), [*merged, *states, *more])
-    close(layer.compute_mask(x, None), [None] * len(np_list(outputs)))
+    mask = np.ones((2, 5), bool)
+    masks = np_list(layer.compute_mask(x, mask))  # the sequences' own; none for what is left of them, nor for states
+    sequences = len(merged) if inner.return_sequences else 0
+    assert [one is mask for one in masks] == [True] * sequences + [False] * (len(masks) - sequences)
+    assert len(masks) == len(np_list(outputs)) or (sequences, masks) == (0, [None])
+    assert all(one is None for one in np_list(layer.compute_mask(x, None)))
 
 
 def np_list(value):
