@@ -171,6 +171,9 @@ class Cell(Layer):
 
     gates = 1
     implementation = 1
+    #: The window of its kernels, and the axis of a time step that they connect.
+    kernel_size: tuple = ()
+    channel_axis = -1
     #: How many states of the size of the output it has.
     states = 1
 
@@ -180,15 +183,17 @@ class Cell(Layer):
         self.state_size = self.units if self.states == 1 else (self.units,) * self.states
 
     def declare(self, input_shape: Any):
-        size, inputs = self.gates * self.units, first_shape(input_shape)[-1]
+        size, inputs = self.gates * self.units, first_shape(input_shape)[self.channel_axis]
         if inputs is None:
             raise ValueError(
-                f"Layer {self.name} ({type(self).__name__}): the size of the last axis of its input must be known. "
-                f"Found shape of a time step: {tuple(first_shape(input_shape))}."
+                f"Layer {self.name} ({type(self).__name__}): the size of the channel dimension, the last axis of its "
+                f"input (axis 1 in channels_first), must be known. Found shape of a time step: "
+                f"{tuple(first_shape(input_shape))}."
             )
+        recurrent_shape = (*self.kernel_size, self.units, size)
         params = {
-            "kernel": self.weight("kernel", (inputs, size)),
-            "recurrent_kernel": self.weight("recurrent_kernel", (self.units, size), prefix="recurrent"),
+            "kernel": self.weight("kernel", (*self.kernel_size, inputs, size)),
+            "recurrent_kernel": self.weight("recurrent_kernel", recurrent_shape, prefix="recurrent"),
         }
         if self.use_bias:
             params["bias"] = self.weight("bias", self.bias_shape(), self.initial_bias())
