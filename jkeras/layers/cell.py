@@ -175,12 +175,12 @@ class Cell(Layer):
     kernel_size: tuple = ()
     channel_axis = -1
     #: How many states of the size of the output it has.
-    states = 1
+    state_count = 1
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.output_size = self.units
-        self.state_size = self.units if self.states == 1 else (self.units,) * self.states
+        self.state_size = self.units if self.state_count == 1 else (self.units,) * self.state_count
 
     def declare(self, input_shape: Any):
         size, inputs = self.gates * self.units, first_shape(input_shape)[self.channel_axis]

@@ -73,7 +73,7 @@ class ConvLSTM2DCell(Cell):
     """
 
     gates = 4
-    states = 2
+    state_count = 2
     rank = 2
     initial_bias = LSTMCell.initial_bias
 

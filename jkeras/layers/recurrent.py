@@ -145,7 +145,7 @@ class LSTMCell(Cell):
     """
 
     gates = 4
-    states = 2
+    state_count = 2
 
     @keeps_arguments
     def __init__(
