@@ -6,6 +6,7 @@ the named axis `"batch"`; the few questions whose answer needs the whole batch a
 
 import contextlib
 import contextvars
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,12 +43,12 @@ def shards() -> int:
     return _shards.get() or 1
 
 
-def mean(value):
+def mean(value: Any):
     """The mean of `value` over the parts of the batch: `value` itself outside a mapped step."""
     return value if _shards.get() is None else lax.pmean(value, AXIS)
 
 
-def means(tree):
+def means(tree: Any):
     """`mean` of every leaf, in one collective per dtype instead of one per leaf."""
     if _shards.get() is None:
         return tree
@@ -66,7 +67,7 @@ def means(tree):
     return jax.tree.unflatten(treedef, leaves)
 
 
-def whole(tree):
+def whole(tree: Any):
     """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
     if _shards.get() is None:
         return tree
@@ -76,6 +77,6 @@ def whole(tree):
     )
 
 
-def first_place(local_size):
+def first_place(local_size: Any):
     """The place, in the whole batch, of the first of this part's `local_size` examples."""
     return 0 if _shards.get() is None else lax.axis_index(AXIS) * local_size

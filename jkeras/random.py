@@ -18,10 +18,14 @@ import functools
 import hashlib
 import secrets
 import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+
+from jkeras import batch
 
 __all__ = [
     "Key",
@@ -56,15 +60,17 @@ class Key:
     first: jax.Array | int = 0
     path: tuple = ()
 
-    def fold(self, *names) -> "Key":
+    def fold(self, *names: Any) -> "Key":
         """The key for what is called `names` inside of what this key is for. Costs nothing until something is drawn."""
-        return dataclasses.replace(self, path=self.path + names)
+        # 3 and numpy.int64(3) are the same name.
+        plain = tuple(name.item() if isinstance(name, np.generic) else name for name in names)
+        return dataclasses.replace(self, path=self.path + plain)
 
-    def at(self, first) -> "Key":
+    def at(self, first: Any) -> "Key":
         """The same key for a part of the batch whose first example has the place `first`."""
         return dataclasses.replace(self, first=first)
 
-    def step(self, number) -> "Key":
+    def step(self, number: Any) -> "Key":
         """The key of one step of the run; `number` may be traced."""
         return dataclasses.replace(self, base=jax.random.fold_in(self.base, number))
 
@@ -80,7 +86,7 @@ class Key:
         return dataclasses.replace(self, base=jax.random.wrap_key_data(words, impl=jax.random.key_impl(self.base)))
 
 
-def as_key(key) -> Key:
+def as_key(key: Any) -> Key:
     """A `Key` from what users hand over: a `Key`, a JAX key (`jax.random.key(0)`, `jax.random.PRNGKey(0)`) or an
     integer.
 
@@ -114,32 +120,44 @@ def _from_seed(seed: int):
 
 def _draw(key, sample, shape, per_example):
     key = as_key(key)
-    draw_key = key.draw_key()
+    draw_key, shape = key.draw_key(), tuple(shape)
     if not per_example or not shape:
-        return sample(draw_key, tuple(shape))
-    places = key.first + jnp.arange(shape[0], dtype=jnp.uint32)
-    return jax.vmap(lambda place: sample(jax.random.fold_in(draw_key, place), tuple(shape[1:])))(places)
+        return sample(draw_key, shape)
+    # In a mapped step these are the examples of one part of the batch, which is known by their number.
+    first = key.first + batch.first_place(shape[0])
+    if "threefry" not in str(jax.random.key_impl(draw_key)):
+        # Keys whose draws depend on how many keys there are side by side: drawn at once for the whole batch.
+        whole = sample(draw_key, (shape[0] * batch.shards(), *shape[1:]))
+        return whole if batch.shards() == 1 else lax.dynamic_slice_in_dim(whole, first, shape[0])
+    places = first + jnp.arange(shape[0], dtype=jnp.uint32)
+    return jax.vmap(lambda place: sample(jax.random.fold_in(draw_key, place), shape[1:]))(places)
 
 
-def uniform(key, shape, minval=0.0, maxval=1.0, dtype=jnp.float32, *, per_example=True):
+def uniform(
+    key: Any, shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = jnp.float32, *, per_example: bool = True
+):
     """Uniform draws in [minval, maxval) of the given shape. With `per_example` axis 0 is the batch and each example has
     its own key, so that the numbers do not depend on how the batch is split over devices."""
     return _draw(key, lambda k, s: jax.random.uniform(k, s, dtype, minval, maxval), shape, per_example)
 
 
-def normal(key, shape, mean=0.0, stddev=1.0, dtype=jnp.float32, *, per_example=True):
+def normal(
+    key: Any, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = jnp.float32, *, per_example: bool = True
+):
     """Normal draws of the given shape; see `uniform` for `per_example`."""
     return mean + stddev * _draw(key, lambda k, s: jax.random.normal(k, s, dtype), shape, per_example)
 
 
-def truncated_normal(key, shape, mean=0.0, stddev=1.0, dtype=jnp.float32, *, per_example=True):
+def truncated_normal(
+    key: Any, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = jnp.float32, *, per_example: bool = True
+):
     """Normal draws redrawn until within two standard deviations; see `uniform` for `per_example`."""
     return mean + stddev * _draw(
         key, lambda k, s: jax.random.truncated_normal(k, -2.0, 2.0, s, dtype), shape, per_example
     )
 
 
-def bernoulli(key, probability, shape, *, per_example=True):
+def bernoulli(key: Any, probability: Any, shape: Any, *, per_example: bool = True):
     """True with the given probability; see `uniform` for `per_example`."""
     return _draw(key, lambda k, s: jax.random.bernoulli(k, probability, s), shape, per_example)
 
@@ -147,7 +165,7 @@ def bernoulli(key, probability, shape, *, per_example=True):
 # ----------------------------------------------------------------------------------------------- draws on the host
 
 
-def host(key, *names) -> np.random.RandomState:
+def host(key: Any, *names: Any) -> np.random.RandomState:
     """A numpy generator seeded from `key` and `names`: for initial weights and the order of an epoch.
 
     The key must be concrete (not traced).
@@ -155,7 +173,7 @@ def host(key, *names) -> np.random.RandomState:
     return np.random.RandomState(_digest(as_key(key).fold(*names)))
 
 
-def host_key(key):
+def host_key(key: Any):
     """The plain JAX key for what `key` is for, derived on the host; the key must be concrete."""
     key = as_key(key)
     return jax.random.wrap_key_data(_digest(key)[:2], impl="threefry2x32") if key.path else key.base
@@ -222,7 +240,7 @@ class Run:
     key: Key
     numpy_state: tuple | dict | None = None
 
-    def order(self, shuffle, batch_size: int):
+    def order(self, shuffle: bool | str, batch_size: int):
         """`order(epoch, examples)` -> the rows in the order of that epoch; None where they are not shuffled.
 
         Arguments:
@@ -265,7 +283,7 @@ def _repeated(numpy_state):
     return generator
 
 
-def as_run(key) -> Run:
+def as_run(key: Any) -> Run:
     """The `Run` for a key that was given to `fit`; for None, one from the process's keys."""
     if isinstance(key, Run):
         return key

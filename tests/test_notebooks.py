@@ -39,11 +39,19 @@ def test_readme_example_runs(tmp_path, monkeypatch):
     assert len(code.splitlines()) <= 50
 
 
-def test_the_page_on_training_runs(tmp_path, monkeypatch, capsys):
-    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("training", "NaN or infinity in the output of the layer 'log'"),
+        ("pure", "{'bias': (8,), 'kernel': (4, 8)}\nDense\n['gate', 'scale']\n['dense_1'] True\n"),
+    ],
+)
+def test_a_page_runs(page, told, tmp_path, monkeypatch, capsys):
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
     monkeypatch.chdir(tmp_path)
-    names: dict = {"__name__": "training"}
+    names: dict = {"__name__": page}
     for block in blocks:
-        exec(compile(block, "training.md", "exec"), names)
-    assert "NaN or infinity in the output of the layer 'log'" in capsys.readouterr().out
+        exec(compile(block, f"{page}.md", "exec"), names)
+    assert told in capsys.readouterr().out

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import batch
 from jkeras.graph.function import observed
 from jkeras.serialize import checkpoint
 from jkeras.train import parallel
 from jkeras.train.state import merge
-from jkeras.train.step import as_list, batch_size
+from jkeras.train.step import as_list
 
 __all__ = ["Watch", "diagnose", "reproduce"]
 
@@ -104,7 +103,7 @@ def diagnose(model, train_state, data) -> dict:
         found = check(model, params, train_state.state, data)
         if found:
             return found
-    key = train_state.key.step(train_state.step).at(batch.first_place(batch_size(data)))
+    key = train_state.key.step(train_state.step)
     forward = _Forward()
     with observed(forward):
         _, (state, _) = steps.evaluate(params, train_state.state, data, key, True)

@@ -133,7 +133,7 @@ def through_run(compute: Callable) -> Callable:
 # ------------------------------------------------------------------------------------------------------- descriptions
 
 
-def declare_from_build(self, input_shape):
+def declare_from_build(self, input_shape: Any):
     """What a layer declares that creates its weights in `build`."""
     twin = self.twin()
     twin.built = False
@@ -143,7 +143,7 @@ def declare_from_build(self, input_shape):
     return twin.own_variables()
 
 
-def declare_from_init(self, input_shape):
+def declare_from_init(self, input_shape: Any):
     """What a layer declares that draws its weights in `init`."""
     key = jax.random.key(0)
     try:
@@ -175,7 +175,7 @@ def _mapped(function, tree, path=()):
     }
 
 
-def declared(layer, input_shape):
+def declared(layer: Any, input_shape: Any):
     """What a layer and its sublayers declare, as trees."""
     own = layer.declare(input_shape)
     shapes = layer.sublayer_shapes(input_shape)
@@ -184,7 +184,7 @@ def declared(layer, input_shape):
     return own
 
 
-def drawn(tree: dict, key) -> dict:
+def drawn(tree: dict, key: Any) -> dict:
     """Initial arrays for a tree of variables; what is an array already stays."""
     return {
         name: drawn(part, key)
@@ -196,7 +196,7 @@ def drawn(tree: dict, key) -> dict:
     }
 
 
-def drawn_again(layer, key):
+def drawn_again(layer: Any, key: Any):
     """New initial arrays for a layer that is built, like its variables."""
     return tuple(
         _mapped(lambda path, one: _on_host(one.draw, key.fold(*path), one.shape, one.dtype), tree)
@@ -221,7 +221,17 @@ def _on_host(draw, key, shape, dtype):
 # ------------------------------------------------------------------------------------------------ layers with a `call`
 
 
-def apply_from_call(self, params, state, inputs, *, key=None, training=False, mask=None, **arguments):
+def apply_from_call(
+    self,
+    params: dict,
+    state: dict,
+    inputs: Any,
+    *,
+    key: Any = None,
+    training: bool = False,
+    mask: Any = None,
+    **arguments: Any,
+):
     """Outputs and next state of a layer that computes in `call`."""
     around = current_scope()
     layer = self.twin()
@@ -245,7 +255,7 @@ class bound_scope(Scope):
     On leaving it, `next_state` holds the state with the updates that were asked for.
     """
 
-    def __init__(self, layer, params, state, *, key=None, training=False):
+    def __init__(self, layer: Any, params: dict, state: dict, *, key: Any = None, training: bool = False):
         variables = layer.variables()
         bindings = {}
         for tree, arrays in zip(variables, (params, state), strict=True):
@@ -267,7 +277,7 @@ class bound_scope(Scope):
 # -------------------------------------------------------------------------------------- the other way: super().call(x)
 
 
-def call_native(layer, inputs, *, mask=None, training=None, **arguments):
+def call_native(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """The built-in `apply` of `layer` on the values its variables stand for here; updates go to the scope."""
     compute = native_apply(type(layer))
 
@@ -277,7 +287,7 @@ def call_native(layer, inputs, *, mask=None, training=None, **arguments):
     return _called(layer, run, inputs, mask, training, arguments)
 
 
-def call_in_scope(layer, inputs, *, mask=None, training=None, **arguments):
+def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """Call `layer` on arrays inside another layer's `call`."""
     if not layer.built:
         with name_scope(layer.name):
@@ -319,6 +329,6 @@ def name_scope(name: str):
         _scope_name.reset(token)
 
 
-def scoped_name(layer, name: str) -> str:
+def scoped_name(layer: Any, name: str) -> str:
     """The full name of a new weight, as Keras writes it: 'dense_1/kernel:0'."""
     return f"{_scope_name.get() or layer.name + '/'}{name}:0"

@@ -7,6 +7,8 @@ symbols of derivatives. Models, `K.function` and added losses are all made of th
 import collections
 import contextlib
 import contextvars
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-def nodes_between(inputs, outputs) -> list:
+def nodes_between(inputs: Any, outputs: Any) -> list:
     """The nodes needed to compute `outputs` from `inputs`, each after those it depends on.
 
     Raises:
@@ -62,7 +64,7 @@ def nodes_between(inputs, outputs) -> list:
     return order
 
 
-def layers_of(nodes) -> list:
+def layers_of(nodes: Iterable) -> list:
     """The layers called by `nodes`, each once, in order."""
     found = []
     for node in nodes:
@@ -70,7 +72,7 @@ def layers_of(nodes) -> list:
     return list(dict.fromkeys(found))
 
 
-def variables_of(nodes, symbols=()) -> list:
+def variables_of(nodes: Iterable, symbols: Iterable = ()) -> list:
     """The variables that `nodes` and `symbols` read themselves (not as weights of a layer that is called)."""
     found = [symbol for symbol in symbols if isinstance(symbol, Variable)]
     for node in nodes:
@@ -93,14 +95,14 @@ class Execution(Scope):
         losses: the scalars that the layers' calls added.
     """
 
-    def __init__(self, values, *, key=None, training=False, positions=None):
+    def __init__(self, values: Any, *, key: Any = None, training: bool = False, positions: dict | None = None):
         super().__init__(dict(values), training=training, key=None if key is None else random.as_key(key))
         self.values = self.bindings
         self.positions = positions
         self.state: dict = {}
         self._calls: collections.Counter = collections.Counter()
 
-    def value(self, symbol):
+    def value(self, symbol: Any):
         """The value of `symbol`: given, computed, or bound to it by who runs this."""
         if symbol in self.values:
             return self.values[symbol]
@@ -111,7 +113,7 @@ class Execution(Scope):
             raise KeyError(symbol.name)
         return found
 
-    def derived(self, symbol):
+    def derived(self, symbol: Any):
         """The value that a symbol of the graph has in this run, computed on the spot."""
         if symbol.node is None:
             return None
@@ -124,11 +126,11 @@ class Execution(Scope):
             inner._calls.update(self._calls)
             return inner.compute(nodes).values[symbol]
 
-    def fresh(self, values) -> "Execution":
+    def fresh(self, values: Any) -> "Execution":
         """Another run, on `values`, with the same key, phase and positions."""
         return Execution(values, key=self.key, training=self.training, positions=self.positions)
 
-    def enter(self, layer):
+    def enter(self, layer: Any):
         """The key, params and state for the next call of `layer`."""
         params, state = jax.tree.map(self.value, layer.variables())
         call = self._calls[layer]
@@ -139,7 +141,7 @@ class Execution(Scope):
             key = key.fold(place, call)
         return key, params, state
 
-    def leave(self, layer, state, losses):
+    def leave(self, layer: Any, state: dict, losses: Any):
         """Take what a call of `layer` left: its next state and its losses."""
         self.state[layer] = state
         for path, variable in trees.leaves(layer.variables()[1]):
@@ -148,13 +150,13 @@ class Execution(Scope):
                 self.values[variable] = value
         self.losses.extend(losses)
 
-    def compute(self, nodes):
+    def compute(self, nodes: Iterable):
         """Evaluate `nodes` in order; returns self."""
         for node in nodes:
             self.step(node)
         return self
 
-    def step(self, node):
+    def step(self, node: Any):
         """Evaluate `node` unless its outputs are known."""
         if not all(symbol in self.values for symbol in node.outputs):
             observer = _observer.get()
@@ -168,7 +170,7 @@ _observer: contextvars.ContextVar = contextvars.ContextVar("observer", default=N
 
 
 @contextlib.contextmanager
-def observed(observer):
+def observed(observer: Callable):
     """Inside, `observer(node, execution)` is called wherever a node is to be evaluated; it calls `node.evaluate`."""
     token = _observer.set(observer)
     try:
@@ -180,7 +182,7 @@ def observed(observer):
 class GradientNode(Node):
     """The derivatives of a symbol with respect to others (inputs, intermediate symbols, variables)."""
 
-    def __init__(self, of, wrt):
+    def __init__(self, of: Any, wrt: Iterable):
         self.of, self.wrt = of, list(wrt)
         self.path = nodes_between(self.wrt + _placeholders(of), [of])
         reached = {symbol for node in self.path for symbol in node.inputs} | {of}
@@ -196,7 +198,7 @@ class GradientNode(Node):
         self.outputs = [SymbolicTensor(s.shape, s.dtype, unique_name("gradient"), self) for s in self.wrt]
         self.result = self.outputs
 
-    def evaluate(self, execution):
+    def evaluate(self, execution: Any):
         """Differentiate a fresh run of the path from `wrt` to `of`."""
 
         def total(wrt_values):
@@ -224,7 +226,7 @@ def _placeholders(symbol) -> list:
     return found
 
 
-def gradients(of, wrt) -> list:
+def gradients(of: Any, wrt: Iterable) -> list:
     """The symbols of the derivatives of the sum of `of` with respect to each symbol of `wrt`.
 
     Raises:
@@ -236,7 +238,7 @@ def gradients(of, wrt) -> list:
     return [found[symbol] if symbol in found else GradientNode(of, [symbol]).outputs[0] for symbol in wrt]
 
 
-def gradients_or_none(of, wrt) -> list:
+def gradients_or_none(of: Any, wrt: Iterable) -> list:
     """`gradients`, with None for each symbol that `of` does not depend on."""
     found = []
     for symbol in wrt:
@@ -268,7 +270,7 @@ class Function:
         ValueError: if something depends on a hole that is not among the inputs.
     """
 
-    def __init__(self, inputs, outputs, updates=()):
+    def __init__(self, inputs: Any, outputs: Any, updates: Iterable = ()):
         self.inputs, self.outputs, self.updates = list(inputs), list(outputs), [tuple(pair) for pair in updates]
         self._given = [symbol for symbol in self.inputs if not _is_learning_phase(symbol)]
         self._targets = [self.outputs, [new for _, new in self.updates]]

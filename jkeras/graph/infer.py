@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.export
@@ -54,7 +56,7 @@ def _spec(struct) -> Spec:
     return Spec(tuple(size if isinstance(size, int) else None for size in struct.shape), str(struct.dtype))
 
 
-def infer(function, inputs):
+def infer(function: Callable, inputs: Any):
     """What `function(*arrays)` returns for arrays like `inputs` (each with `.shape`, None where unknown, and `.dtype`).
 
     Returns:

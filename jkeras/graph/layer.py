@@ -25,7 +25,7 @@ import dataclasses
 import inspect
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -38,7 +38,6 @@ from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
-from jkeras.typing import Shape
 
 __all__ = ["OUTSIDE", "Call", "InputSpec", "Layer", "free_name"]
 
@@ -66,7 +65,7 @@ class InputSpec:
         if self.shape is not None:
             self.ndim = len(self.shape)
 
-    def mismatch(self, shape: Shape) -> str | None:
+    def mismatch(self, shape: Any) -> str | None:
         """What about `shape` does not fit, in words; None if it fits."""
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
@@ -127,7 +126,7 @@ def as_shape(value: Any, argument: str, who: str) -> tuple:
     return tuple(size if size is None else int(size) for size in value)
 
 
-def config_value(value: Any) -> Any:
+def config_value(value: Any):
     """`value` as config files hold it: objects as {'class_name', 'config'}, functions by name, arrays as lists."""
     if hasattr(value, "get_config"):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -170,7 +169,7 @@ class Layer(NodeAccess, HoldsWeights):
         super().__init_subclass__(**kwargs)
         adapter.adopt(cls)
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         for argument in kwargs:
             if argument not in _BASE_ARGUMENTS:
                 raise TypeError(
@@ -242,7 +241,7 @@ class Layer(NodeAccess, HoldsWeights):
     @adapter.through_run
     def apply(
         self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
-    ) -> tuple:
+    ):
         """Outputs and next state for `inputs` (an array, or a list of arrays).
 
         Arguments:
@@ -257,7 +256,7 @@ class Layer(NodeAccess, HoldsWeights):
         """The input shape of each of `sublayers` when this layer's input has `input_shape`."""
         return {}
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """The mask(s) of the outputs: that of the inputs for layers which support masking."""
         if not self.supports_masking:
             if any(part is not None for part in jax.tree.leaves(mask)):
@@ -265,7 +264,7 @@ class Layer(NodeAccess, HoldsWeights):
             return None
         return mask
 
-    def draw_key(self, key: Any) -> random.Key:
+    def draw_key(self, key: Any):
         """`key`, for a layer that draws random numbers while training.
 
         Raises:
@@ -330,7 +329,7 @@ class Layer(NodeAccess, HoldsWeights):
                 self.adopt_weight(place, variable, trainable).key = key
         self.built = True
 
-    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+    def add_loss(self, losses: Any, inputs: Any = None):
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
@@ -341,7 +340,7 @@ class Layer(NodeAccess, HoldsWeights):
         """The symbols that were added to the loss outside of calls."""
         return self._added_losses
 
-    def add_update(self, updates: Any, inputs: Any = None) -> None:
+    def add_update(self, updates: Iterable, inputs: Any = None):
         """Inside `call`: pairs (variable, next value) that a training step carries out."""
         scope = current_scope()
         if scope is None:
@@ -351,7 +350,7 @@ class Layer(NodeAccess, HoldsWeights):
         for variable, value in updates or ():
             scope.update(variable, value)
 
-    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any):
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""
         return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
 
@@ -384,7 +383,7 @@ class Layer(NodeAccess, HoldsWeights):
             self._initial_weights = None
         return LayerNode(self, symbols, arguments).result
 
-    def assert_input_compatibility(self, shapes: Sequence) -> None:
+    def assert_input_compatibility(self, shapes: list):
         """Check shapes against `input_spec`.
 
         Raises:
@@ -406,7 +405,7 @@ class Layer(NodeAccess, HoldsWeights):
                     f"Input {index} is incompatible with layer {self.name}: {problem}. Input shape: {tuple(shape)}."
                 )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any):
         """The shape of the output(s) for inputs of `input_shape` (a tuple, or a list of tuples), inferred from
         `apply`."""
         several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
@@ -446,7 +445,7 @@ class Layer(NodeAccess, HoldsWeights):
         return base | {name: config_value(getattr(self, name)) for name in self._config_names()}
 
     @classmethod
-    def from_config(cls, config: dict) -> "Layer":
+    def from_config(cls, config: dict):
         """A new layer from a config as `get_config` gives."""
         return cls(**config)
 

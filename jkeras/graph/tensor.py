@@ -2,6 +2,8 @@
 call)."""
 
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,11 +41,11 @@ def reset_names() -> None:
 # ------------------------------------------------------------------------------------------------ nests of symbols
 
 
-def is_symbol(value) -> bool:
+def is_symbol(value: Any) -> bool:
     return isinstance(value, SymbolicTensor)
 
 
-def map_symbols(function, nest):
+def map_symbols(function: Callable, nest: Any):
     """`nest` (lists, tuples and dicts of anything) with `function` applied to each symbol in it."""
     if isinstance(nest, SymbolicTensor):
         return function(nest)
@@ -54,7 +56,7 @@ def map_symbols(function, nest):
     return nest
 
 
-def symbols_in(nest) -> list:
+def symbols_in(nest: Any) -> list:
     """The symbols in `nest`, in order."""
     found: list = []
     map_symbols(found.append, nest)
@@ -75,7 +77,7 @@ class SymbolicTensor(Symbol):
         _keras_history: (layer, node index, tensor index) if a layer made it.
     """
 
-    def __init__(self, shape, dtype, name=None, node=None):
+    def __init__(self, shape: Any, dtype: Any, name: str | None = None, node: Any = None):
         self.shape = tuple(None if size is None else int(size) for size in shape)
         self.dtype = str(jnp.dtype(dtype))
         self.name = name or unique_name("tensor")
@@ -188,7 +190,17 @@ class Variable(SymbolicTensor):
     """
 
     def __init__(
-        self, shape, dtype, name, *, value=None, draw=None, trainable=True, regularizer=None, constraint=None, key=None
+        self,
+        shape: Any,
+        dtype: Any,
+        name: str,
+        *,
+        value: Any = None,
+        draw: Callable | None = None,
+        trainable: bool = True,
+        regularizer: Callable | None = None,
+        constraint: Callable | None = None,
+        key: Any = None,
     ):
         super().__init__(shape, dtype, name)
         self.draw = draw
@@ -216,7 +228,7 @@ class Variable(SymbolicTensor):
         return self._value
 
     @value.setter
-    def value(self, value):
+    def value(self, value: Any):
         if tuple(value.shape) != self.shape:
             raise ValueError(f"{self.name} has shape {self.shape}; a value of shape {tuple(value.shape)} was given.")
         self._value = value
@@ -271,7 +283,7 @@ class Node:
     layer = None
     reads: list = []
 
-    def __init__(self, function, args, kwargs):
+    def __init__(self, function: Callable, args: Any, kwargs: dict):
         self.function, self.args, self.kwargs = function, args, kwargs
         self.inputs = symbols_in([args, kwargs])
         name = getattr(function, "__name__", "function").strip("_<>")
@@ -288,7 +300,7 @@ class Node:
         args, kwargs = map_symbols(lambda symbol: next(remaining), [self.args, self.kwargs])
         return self.function(*args, **kwargs)
 
-    def evaluate(self, execution):
+    def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""
         result = self._call(*(execution.value(symbol) for symbol in self.inputs))
         for symbol, value in zip(self.outputs, jax.tree.leaves(result), strict=True):

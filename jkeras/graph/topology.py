@@ -30,9 +30,15 @@ class InputLayer(Layer):
     """
 
     def __init__(
-        self, input_shape=None, batch_size=None, batch_input_shape=None, dtype=None, input_tensor=None, sparse=False,
-        name=None,
-    ):  # fmt: skip
+        self,
+        input_shape: Any = None,
+        batch_size: int | None = None,
+        batch_input_shape: Any = None,
+        dtype: Any = None,
+        input_tensor: Any = None,
+        sparse: bool = False,
+        name: str | None = None,
+    ):
         if sparse:
             raise ValueError(
                 f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer "
@@ -73,7 +79,14 @@ class InputLayer(Layer):
         }
 
 
-def Input(shape=None, batch_shape=None, name=None, dtype=None, sparse=False, tensor=None):
+def Input(
+    shape: Any = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    dtype: Any = None,
+    sparse: bool = False,
+    tensor: Any = None,
+):
     """The symbol of an input.
 
     Arguments:
@@ -125,7 +138,7 @@ class Network(Layer):
     _second_places: list = []
     _outside: tuple = (0, {})
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
         name = name or f"{_prefix(self)}_{unique_number(_prefix(self))}"
         super().__init__(name=name, **kwargs)
         self._connect(inputs, outputs)
@@ -224,7 +237,7 @@ class Network(Layer):
         built by the same code, however many layers were made before."""
         return {self._names.get(layer, layer.name): layer for layer in self._layers}
 
-    def sublayer_shapes(self, input_shape=None):
+    def sublayer_shapes(self, input_shape: Any = None):
         return {self._names[layer]: _call_shape(layer) for layer in self._layers}
 
     @property
@@ -309,18 +322,16 @@ class Network(Layer):
                 values[mask_key(symbol)] = part
         return values
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None):
         """The masks of the outputs for `inputs` (arrays) and their masks, by the current weights.
 
         Where other weights are at hand, `run` gives masks and outputs for these.
         """
         if mask is None and all(symbol._keras_mask is None for symbol in self.outputs):
             return None
-        params, state = jax.tree.map(lambda variable: variable.value, self.variables())
-        state = {**state, OUTSIDE: {name: variable.value for name, variable in self.outside.items()}}
-        return self.run(params, state, inputs, mask=mask).mask
+        return self.run(*self.get_trees(), inputs, mask=mask).mask
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any):
         """A network's layers were built when they were called."""
         self.built = True
 
@@ -329,6 +340,10 @@ class Network(Layer):
     def variables(self):
         params, state = super().variables()
         return self._first_places(params), self._first_places(state)
+
+    def all_variables(self):
+        params, state = self.variables()
+        return params, ({**state, OUTSIDE: self.outside} if self.outside else state)
 
     def _first_places(self, tree):
         """`tree` without the second places of layers that have two."""
@@ -345,7 +360,7 @@ class Network(Layer):
         """The layers of the graph, inputs first, in Keras's order."""
         return list(self._layers)
 
-    def get_layer(self, name=None, index=None):
+    def get_layer(self, name: str | None = None, index: int | None = None):
         """A layer, by its name or by its position in `layers`.
 
         Raises:
@@ -460,7 +475,9 @@ class Bound(Execution):
         ValueError: if a weight has no array.
     """
 
-    def __init__(self, network, params, state, outside, *, key=None, training=False):
+    def __init__(
+        self, network: Any, params: dict, state: dict, outside: dict, *, key: Any = None, training: bool = False
+    ):
         self.network, self.params, self.given = network, params, state
         self._state = network.variables()[1]
         values = {}

@@ -1,6 +1,6 @@
 """The weights of a layer: how they are described, made, named, listed, read and set."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jkeras.graph.tensor import Variable
 __all__ = ["HoldsWeights", "free_name"]
 
 
-def free_name(name: str, taken) -> str:
+def free_name(name: str, taken: Container) -> str:
     """`name`, or if it is among `taken`, with the first number that makes it another: 'kernel_1'."""
     number, free = 0, name
     while free in taken:
@@ -116,6 +116,10 @@ class HoldsWeights:
                     tree[name] = part
         return params, state
 
+    def all_variables(self) -> tuple[dict, dict]:
+        """`variables`, and in the state those from outside that the layer reads."""
+        return self.variables()
+
     def sublayers(self) -> dict:
         """The layers this one is made of, by the name under which its params and state hold theirs."""
         return {}
@@ -194,6 +198,33 @@ class HoldsWeights:
         for variable, array in zip(variables, arrays, strict=True):
             variable.value = np.array(array, dtype=variable.dtype)
 
+    def get_trees(self) -> tuple[dict, dict]:
+        """The current values as params and state: trees of arrays, as from `init` and for `apply`."""
+        return jax.tree.map(lambda variable: variable.value, self.all_variables())
+
+    def set_trees(self, params: dict, state: dict | None = None) -> None:
+        """Take over params, and state unless it is None, in the form of `get_trees`.
+
+        Raises:
+            ValueError: if an array is missing, too many or of another shape; then nothing is changed.
+        """
+        pairs = []
+        for what, variables, arrays in zip(("params", "state"), self.all_variables(), (params, state), strict=True):
+            if arrays is None:
+                continue
+            expected, given = dict(trees.leaves(variables)), dict(trees.leaves(arrays))
+            for path in dict.fromkeys([*expected, *given]):
+                wanted = expected[path].shape if path in expected else None
+                found = tuple(np.shape(given[path])) if path in given else None
+                if wanted != found:
+                    raise ValueError(
+                        f"{self.name}.set_trees: at {'/'.join(path)!r} {what} should have {_shown(wanted)} and have "
+                        f"{_shown(found)}."
+                    )
+            pairs += [(variable, np.array(given[path], variable.dtype)) for path, variable in expected.items()]
+        for variable, array in pairs:
+            variable.value = array
+
     def __getattr__(self, name):
         found = getattr(type(self), name, None)
         if isinstance(found, property):  # which raised an AttributeError: it has more to say than this method
@@ -221,6 +252,10 @@ class HoldsWeights:
         return params
 
 
+def _shown(shape) -> str:
+    return "nothing" if shape is None else f"an array of shape {shape}"
+
+
 def _drawn(name, shape, dtype, initializer, **options) -> Variable:
     dtype = dtype or config.floatx()
 
@@ -237,8 +272,3 @@ def _by_place(variables) -> dict:
         siblings = trees.get(tree, tuple(outer), {})
         tree = trees.put(tree, (*outer, free_name(name, siblings)), variable)
     return tree
-
-
-def values_of(layer: HoldsWeights) -> tuple[dict, dict]:
-    """What the variables of a layer stand for here, in the shape of its params and state."""
-    return jax.tree.map(lambda variable: variable.value, layer.variables())

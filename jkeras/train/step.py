@@ -96,7 +96,7 @@ class Steps:
     def train(self, train_state, data):
         """One step of training on a batch `(inputs, targets, weights)`: the next TrainState, and the batch's logs."""
         size = batch_size(data)
-        key = train_state.key.step(train_state.step).at(batch.first_place(size))
+        key = train_state.key.step(train_state.step)
 
         def loss(params):
             params = merge(params, train_state.frozen)
@@ -134,14 +134,14 @@ class Steps:
         params, key = fixed
         size = batch_size(data)
         # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
-        key = key.step(metrics["count"].astype(jnp.int32)).at(batch.first_place(size))
+        key = key.step(metrics["count"].astype(jnp.int32))
         _, (after, logs) = self.evaluate(params, state, data, key, False)
         logs, state = batch.means((logs, self._moved_on(state, after)))
         return (state, _added(metrics, logs, size)), logs
 
     def predict(self, params, state, inputs, key, number):
         """The outputs for a batch of inputs, as a list, and the next state; `number` counts the batches of the key."""
-        key = key.step(number).at(batch.first_place(batch_size(inputs)))
+        key = key.step(number)
         with self.surroundings(params, state, key, False) as around:
             call = around.run(inputs)
         return as_list(call.outputs), self._moved_on(state, call.state)
