@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jkeras import batch, random
@@ -32,6 +33,7 @@ __all__ = [
     "join_inputs",
     "output_size",
     "part_of_batch",
+    "set_states",
     "sizes",
     "split_inputs",
     "whole_batch",
@@ -369,7 +371,28 @@ class StackedRNNCells(Layer):
         return cls(**{**config, "cells": cells})
 
 
-# ------------------------------------------------------------------------------------ states where the batch is split
+# ------------------------------------------------------------------------------------------ states from batch to batch
+
+
+def set_states(layer: Layer, variables: Sequence, states: Any) -> None:
+    """Set the states of a stateful layer to zeros, or to `states`, a list of arrays.
+
+    Raises:
+        ValueError: if their number or a shape is wrong; then nothing is changed.
+    """
+    arrays = [np.zeros(one.shape) for one in variables] if states is None else list(map(np.asarray, as_list(states)))
+    if len(arrays) != len(variables):
+        raise ValueError(
+            f"Layer {layer.name} expects {len(variables)} states, but it received {len(arrays)} state values."
+        )
+    for place, (array, variable) in enumerate(zip(arrays, variables, strict=True)):
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"State {place} is incompatible with layer {layer.name}: expected shape={variable.shape}, found "
+                f"shape={array.shape}"
+            )
+    for array, variable in zip(arrays, variables, strict=True):
+        variable.value = array.astype(variable.dtype)
 
 
 def part_of_batch(whole: Any, size: int) -> Any:
