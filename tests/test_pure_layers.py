@@ -88,6 +88,7 @@ class Merged(Composed):
 
     def compute_call(self, params, state, inputs, *, key=None, training=False, mask=None):
         dense = self.parts["dense"].run(params["dense"], {}, inputs)
+        key = key if key is None else jax.random.fold_in(key, 7)
         noise = self.parts["noise"].run({}, {}, dense.outputs, key=key, training=training)
         return Call(noise.outputs, state, mask, [*dense.losses, *noise.losses])
 

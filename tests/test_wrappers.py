@@ -91,6 +91,29 @@ def test_losses_of_the_layer_inside():
     assert float(sum(scale.run(params, state, x).losses)) == pytest.approx(float(x.sum()), rel=1e-4)
 
 
+PENALIZED = {
+    "time": lambda: layers.TimeDistributed(layers.Dense(2, activity_regularizer="l2")),
+    "time_nested": lambda: layers.TimeDistributed(layers.TimeDistributed(layers.Dense(2, activity_regularizer="l2"))),
+    "time_recurrent": lambda: layers.TimeDistributed(layers.LSTM(2, activity_regularizer="l2")),
+    "both_ways": lambda: layers.Bidirectional(layers.LSTM(2, activity_regularizer="l2")),
+    "both_ways_list": lambda: layers.Bidirectional(layers.GRU(2, activity_regularizer="l2"), merge_mode=None),
+    "both_ways_states": lambda: layers.Bidirectional(
+        layers.LSTM(2, activity_regularizer="l2", return_state=True), merge_mode="sum"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PENALIZED)
+def test_the_penalty_inside_is_one_of_the_outputs_outside(name):
+    """As in Keras 2.2.4: of all outputs of the wrapper, once."""
+    layer = PENALIZED[name]()
+    x = draw(2, 3, 4, 5) if name in ("time_nested", "time_recurrent") else draw(2, 3, 4)
+    call = layer.run(*layer.init(KEY, x.shape), x)
+    assert float(sum(call.losses)) == pytest.approx(
+        0.01 * sum(float(jnp.sum(one**2)) for one in jax.tree.leaves(call.outputs)), rel=1e-5
+    )
+
+
 def test_masks_of_steps():
     x = np.zeros((2, 3, 4, 5), "float32")
     mask = np.array([[[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]] * 2, bool)
@@ -257,6 +280,24 @@ def test_making_a_wrapper_sets_trainable():
     assert layers.Bidirectional(recurrent).forward_layer.trainable
     assert not recurrent.trainable
     assert not layers.Bidirectional(recurrent, trainable=False).backward_layer.trainable
+
+
+class Doubled(layers.TimeDistributed):
+    """Extends a wrapper by its own `call`."""
+
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+def test_a_wrapper_extended_by_the_user():
+    layer, plain = Doubled(Scale()), layers.TimeDistributed(Scale())
+    x = draw(2, 3, 4)
+    network = Network(i := Input((3, 4)), layer(i))
+    params, state = network.init(KEY)
+    call = network.run(params, state, x)
+    inner = params["doubled_1"]
+    close(call.outputs, 2 * plain.apply(inner, {}, x)[0])
+    assert float(sum(call.losses)) == pytest.approx(float(x.sum()), rel=1e-4)
 
 
 class Twice(layers.Wrapper):

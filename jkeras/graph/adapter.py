@@ -4,7 +4,7 @@
   runs `call` in a `Scope`, and collects what it added; one that defines `build` gets a `declare` that builds a copy.
   Both leave nothing on the layer. Seen from the other side, `super().call(x)` and `super().build(shape)` reach the pure
   pair of the built-in class.
-* A class that defines `init` gets a `declare` from it. Its `init` and `apply` are handed plain JAX keys.
+* A class that defines `init` gets a `declare` from it. Its `init`, `apply`, `compute_call` are handed plain JAX keys.
 * Every `apply` goes through the layer's `run` unless it is called from there.
 """
 
@@ -45,8 +45,9 @@ def adopt(cls: type) -> None:
     """Give `cls`, a new subclass of Layer, a `declare` and an `apply` for what it defines."""
     own = vars(cls)
     is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-    if "init" in own and not is_ours:
-        cls.init = _with_plain_key(own["init"])
+    for name in ("init", "compute_call"):
+        if name in own and not is_ours:
+            setattr(cls, name, _with_plain_key(own[name]))
     if "declare" not in own and not ("init" in own and is_ours):
         if "init" in own:
             cls.declare = declare_from_init

@@ -38,7 +38,6 @@ from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
-from jkeras.typing import Shape
 
 __all__ = ["Call", "InputSpec", "Layer", "free_name"]
 

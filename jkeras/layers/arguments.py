@@ -22,24 +22,10 @@ from jkeras import activations, config, constraints, initializers, regularizers
 from jkeras.layers.kernels.windows import normalize_padding, normalize_tuple
 
 __all__ = [
-    "ActivationLike",
-    "Axis",
-    "Clamped",
-    "ConstraintLike",
-    "Count",
-    "Fraction",
-    "Implementation",
-    "InitializerLike",
-    "Layout",
-    "NotNegative",
-    "OptionalWindow",
-    "Padding",
-    "Real",
-    "RegularizerLike",
-    "Seed",
-    "Window",
+    "ActivationLike", "Axis", "Clamped", "ConstraintLike", "Count", "Fraction", "Implementation", "InitializerLike",
+    "Layout", "NotNegative", "OptionalWindow", "Padding", "Real", "RegularizerLike", "Seed", "Window",
     "keeps_arguments",
-]
+]  # fmt: skip
 
 
 def keeps_arguments(constructor: Callable) -> Callable:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jkeras import batch, random
@@ -32,6 +33,7 @@ __all__ = [
     "join_inputs",
     "output_size",
     "part_of_batch",
+    "set_states",
     "sizes",
     "split_inputs",
     "whole_batch",
@@ -171,24 +173,29 @@ class Cell(Layer):
 
     gates = 1
     implementation = 1
+    #: The window of its kernels, and the axis of a time step that they connect.
+    kernel_size: tuple = ()
+    channel_axis = -1
     #: How many states of the size of the output it has.
-    states = 1
+    state_count = 1
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.output_size = self.units
-        self.state_size = self.units if self.states == 1 else (self.units,) * self.states
+        self.state_size = self.units if self.state_count == 1 else (self.units,) * self.state_count
 
     def declare(self, input_shape: Any):
-        size, inputs = self.gates * self.units, first_shape(input_shape)[-1]
+        size, inputs = self.gates * self.units, first_shape(input_shape)[self.channel_axis]
         if inputs is None:
             raise ValueError(
-                f"Layer {self.name} ({type(self).__name__}): the size of the last axis of its input must be known. "
-                f"Found shape of a time step: {tuple(first_shape(input_shape))}."
+                f"Layer {self.name} ({type(self).__name__}): the size of the channel dimension, the last axis of its "
+                f"input (axis 1 in channels_first), must be known. Found shape of a time step: "
+                f"{tuple(first_shape(input_shape))}."
             )
+        recurrent_shape = (*self.kernel_size, self.units, size)
         params = {
-            "kernel": self.weight("kernel", (inputs, size)),
-            "recurrent_kernel": self.weight("recurrent_kernel", (self.units, size), prefix="recurrent"),
+            "kernel": self.weight("kernel", (*self.kernel_size, inputs, size)),
+            "recurrent_kernel": self.weight("recurrent_kernel", recurrent_shape, prefix="recurrent"),
         }
         if self.use_bias:
             params["bias"] = self.weight("bias", self.bias_shape(), self.initial_bias())
@@ -364,7 +371,28 @@ class StackedRNNCells(Layer):
         return cls(**{**config, "cells": cells})
 
 
-# ------------------------------------------------------------------------------------ states where the batch is split
+# ------------------------------------------------------------------------------------------ states from batch to batch
+
+
+def set_states(layer: Layer, variables: Sequence, states: Any) -> None:
+    """Set the states of a stateful layer to zeros, or to `states`, a list of arrays.
+
+    Raises:
+        ValueError: if their number or a shape is wrong; then nothing is changed.
+    """
+    arrays = [np.zeros(one.shape) for one in variables] if states is None else list(map(np.asarray, as_list(states)))
+    if len(arrays) != len(variables):
+        raise ValueError(
+            f"Layer {layer.name} expects {len(variables)} states, but it received {len(arrays)} state values."
+        )
+    for place, (array, variable) in enumerate(zip(arrays, variables, strict=True)):
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"State {place} is incompatible with layer {layer.name}: expected shape={variable.shape}, found "
+                f"shape={array.shape}"
+            )
+    for array, variable in zip(arrays, variables, strict=True):
+        variable.value = array.astype(variable.dtype)
 
 
 def part_of_batch(whole: Any, size: int) -> Any:

@@ -43,7 +43,7 @@ class ConvLSTM2DCell(Cell):
     """
 
     gates = 4
-    states = 2
+    state_count = 2
     rank = 2
     initial_bias = LSTMCell.initial_bias
 
@@ -74,26 +74,9 @@ class ConvLSTM2DCell(Cell):
         return self.filters
 
     @property
-    def _channel_axis(self):
+    def channel_axis(self) -> int:
+        """The axis of the channels of a time step."""
         return 1 if self.data_format == "channels_first" else -1
-
-    def declare(self, input_shape: Any):
-        shape = first_shape(input_shape)
-        channels = shape[self._channel_axis]
-        if channels is None:
-            raise ValueError(
-                f"Layer {self.name}: the channel dimension of the inputs should be defined. Found `None` in the shape "
-                f"of a time step {tuple(shape)} ({self.data_format})."
-            )
-        size = self.gates * self.filters
-        recurrent_shape = (*self.kernel_size, self.filters, size)
-        params = {
-            "kernel": self.weight("kernel", (*self.kernel_size, channels, size)),
-            "recurrent_kernel": self.weight("recurrent_kernel", recurrent_shape, prefix="recurrent"),
-        }
-        if self.use_bias:
-            params["bias"] = self.weight("bias", self.bias_shape(), self.initial_bias())
-        return params, {}
 
     def input_conv(self, x: Any, w: Any, b: Any = None, padding: str = "valid"):
         """The convolution of the inputs of a step: x (batch, rows, columns, channels), w a kernel, b a bias or None."""
@@ -110,7 +93,7 @@ class ConvLSTM2DCell(Cell):
             return convolve(inputs, kernel)
         kernels = jnp.split(kernel, self.gates, axis=-1)
         parts = [convolve(inputs * masks[:, gate], kernel) for gate, kernel in enumerate(kernels)]
-        return jnp.concatenate(parts, axis=self._channel_axis)
+        return jnp.concatenate(parts, axis=self.channel_axis)
 
     def step(self, params: dict, inputs: Any, states: Sequence, masks: Sequence = (None, None)):
         """output, [h, c] after `inputs` (batch, rows, columns, channels) and `states` [h, c]."""
@@ -123,7 +106,7 @@ class ConvLSTM2DCell(Cell):
         """output, [h, c] after `states` [h, c] and the inputs' part of the gates' sums, with 4 * filters channels."""
         hidden, carry = states
         sums = sums + self._sums(self.recurrent_conv, hidden, params["recurrent_kernel"], masks)
-        i, f, c, o = jnp.split(sums, self.gates, axis=self._channel_axis)
+        i, f, c, o = jnp.split(sums, self.gates, axis=self.channel_axis)
         carry = self.recurrent_activation(f) * carry + self.recurrent_activation(i) * self.activation(c)
         hidden = self.recurrent_activation(o) * self.activation(carry)
         return hidden, [hidden, carry]

@@ -24,7 +24,7 @@ from jkeras.layers.arguments import (
     Window,
     keeps_arguments,
 )
-from jkeras.layers.cell import as_list, first, first_shape, join_inputs, part_of_batch, split_inputs, whole_batch
+from jkeras.layers.cell import first, first_shape, join_inputs, part_of_batch, set_states, split_inputs, whole_batch
 from jkeras.layers.kernels import rnn
 from jkeras.typing import Shape
 
@@ -517,24 +517,11 @@ class Recurrent(Layer):
                 f"Layer {self.name}: If a RNN is stateful, it needs to know its batch size: `batch_input_shape=(...)` "
                 "of the first layer of a Sequential model, or `batch_shape=(...)` of Input."
             )
-        size = (shape[0], self.units)
         if not self._unsaved_state:
             for name in self.unsaved_state:
-                self.adopt_weight((name,), np.zeros(size, config.floatx()), trainable=False)
+                self.adopt_weight((name,), np.zeros((shape[0], self.units), config.floatx()), trainable=False)
             self.states = list(self._unsaved_state)
-        values = [np.zeros(size)] * len(self.states) if states is None else list(map(np.asarray, as_list(states)))
-        if len(values) != len(self.states):
-            raise ValueError(
-                f"Layer {self.name} expects {len(self.states)} states, but it received {len(values)} state values."
-            )
-        for place, value in enumerate(values):
-            if value.shape != size:
-                raise ValueError(
-                    f"State {place} is incompatible with layer {self.name}: expected shape={size}, found "
-                    f"shape={value.shape}"
-                )
-        for variable, value in zip(self.states, values, strict=True):
-            variable.value = value.astype(variable.dtype)
+        set_states(self, self.states, states)
 
 
 class ConvRecurrent2D(Recurrent):

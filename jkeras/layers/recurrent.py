@@ -28,13 +28,13 @@ from jkeras.layers.cell import (
     Cell,
     StackedRNNCells,
     arguments_of,
-    as_list,
     bind,
     check_cell,
     first,
     first_shape,
     join_inputs,
     part_of_batch,
+    set_states,
     sizes,
     split_inputs,
     whole_batch,
@@ -145,7 +145,7 @@ class LSTMCell(Cell):
     """
 
     gates = 4
-    states = 2
+    state_count = 2
 
     @keeps_arguments
     def __init__(
@@ -416,21 +416,7 @@ class RNN(Layer):
         variables = self._unsaved_state
         if not variables:
             raise ValueError(f"Layer {self.name} has no states yet: call it on an input with a fixed batch size first.")
-        if states is None:
-            states = [np.zeros(variable.shape) for variable in variables]
-        states = [np.asarray(state) for state in as_list(states)]
-        if len(states) != len(variables):
-            raise ValueError(
-                f"Layer {self.name} expects {len(variables)} states, but it received {len(states)} state values."
-            )
-        for place, (state, variable) in enumerate(zip(states, variables, strict=True)):
-            if state.shape != variable.shape:
-                raise ValueError(
-                    f"State {place} is incompatible with layer {self.name}: expected shape={variable.shape}, "
-                    f"found shape={state.shape}"
-                )
-        for state, variable in zip(states, variables, strict=True):
-            variable.value = state.astype(variable.dtype)
+        set_states(self, variables, states)
 
     # ------------------------------------------------------------------------------------------------------ config
 
