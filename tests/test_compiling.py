@@ -65,3 +65,16 @@ def test_options_change_no_numbers():
     plain, with_options = jax.jit(step)(kernels, x), jax.jit(step, compiler_options=options)(kernels, x)
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(with_options), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_equations_are_those_of_the_platform():
+    def both(x, kernel):
+        return conv.depthwise(x, kernel, (1, 1))
+
+    shapes = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((2, 6, 6, 3), (3, 3, 3, 1))]
+    program = jax.make_jaxpr(lambda *arrays: jax.lax.scan(lambda c, _: (c, both(*arrays)), 0.0, None, 2))(*shapes)
+    found = {
+        platform: {equation.primitive.name for equation in compiling.equations(program.jaxpr, platform)}
+        for platform in ("cpu", "gpu", "tpu")
+    }
+    assert ["conv_general_dilated" in names for names in found.values()] == [False, True, True]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
-__all__ = ["options"]
+__all__ = ["equations", "options"]
 
 _LIBRARY = "xla_cpu_experimental_ynn_fusion_type"
 # What XLA leaves to that library by default, without the convolutions.
@@ -20,20 +20,20 @@ _NO_CONVOLUTIONS = {_LIBRARY: "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION
 _LARGE_BYTES, _IMAGE_PLACES, _SHARE = 1 << 21, 64, 0.15
 
 
-def _equations(jaxpr) -> Iterator:
-    """All equations of `jaxpr`, at any depth; of what depends on the platform, those for a CPU."""
+def equations(jaxpr: Jaxpr, platform: str) -> Iterator:
+    """All equations of `jaxpr`, at any depth; of what depends on the platform, those for `platform` alone."""
     for equation in jaxpr.eqns:
         yield equation
         platforms = equation.params.get("branches_platforms")
         for name, parameter in equation.params.items():
             parts = parameter if isinstance(parameter, (list, tuple)) else [parameter]
             if name == "branches" and platforms is not None:
-                chosen = (place for place, names in enumerate(platforms) if names is None or "cpu" in names)
+                chosen = (place for place, names in enumerate(platforms) if names is None or platform in names)
                 parts = [parts[next(chosen)]]
             for inner in parts:
                 inner = getattr(inner, "jaxpr", inner)
                 if hasattr(inner, "eqns"):
-                    yield from _equations(inner)
+                    yield from equations(inner, platform)
 
 
 def _is_slow(equation) -> bool:
@@ -97,7 +97,7 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, str]:
     if platform != "cpu":
         return {}
     convolutions = [
-        equation for equation in _equations(program.jaxpr) if equation.primitive.name == "conv_general_dilated"
+        equation for equation in equations(program.jaxpr, platform) if equation.primitive.name == "conv_general_dilated"
     ]
     slow = sum(_work(equation) for equation in convolutions if _is_slow(equation))
     if slow == 0 or slow < _SHARE * sum(map(_work, convolutions)) or not _is_known():
