@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from kit import close, draw, same_bits
 
+from jkeras import backend as K
 from jkeras import constraints, layers, optimizers, random, regularizers
 from jkeras.layers import Dense, Input
 from jkeras.models import Model, Sequential
@@ -168,3 +169,26 @@ def test_every_step_and_every_batch_draws_anew():
     drop.set_weights([draw(200, 1), np.zeros(1)])
     seen = {drop.train_on_batch(ones[:1], ones[:1, :1]) for _ in range(3)}
     assert len(seen) == 3
+
+
+class Counting(layers.Layer):
+    """A layer in Keras style that counts the batches it has seen."""
+
+    def build(self, input_shape):
+        self.count = self.add_weight("count", (1,), initializer="zeros", trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        self.add_update(K.update_add(self.count, 1.0))
+        return inputs
+
+
+def test_updates_are_made_by_training_alone():
+    layer = Counting(input_shape=(3,))
+    model = Sequential([layer, Dense(2)])
+    model.compile("sgd", "mse")
+    counted = []
+    for act in (model.evaluate, model.test_on_batch, lambda x, y: model.predict(x), model.train_on_batch, model.fit):
+        act(X, Y)
+        counted.append(float(layer.get_weights()[0][0]))
+    assert counted == [0, 0, 0, 1, 2]
