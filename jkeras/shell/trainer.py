@@ -10,8 +10,8 @@ import numpy as np
 
 from jkeras import random, trees
 from jkeras.data import feeding
-from jkeras.engine import watching
 from jkeras.graph.tensor import values_of
+from jkeras.shell import watching
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
 from jkeras.train.interrupt import Shield
@@ -34,7 +34,7 @@ class Trainer:
     of one step. `land` gives the values back by reference.
 
     Arguments:
-        core: see `engine.core.NetworkCore`.
+        core: see `shell.core.NetworkCore`.
         objective: see `train.objective`; none for predictions only.
         optimizer: one of `jkeras.optimizers`; none for predictions only.
         mapping: see `train.mapping`.

@@ -6,7 +6,7 @@ import warnings
 
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
-from jkeras.engine.fitting import Fitting, Outputs, begun, in_precision, unpack
+from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, unpack
 from jkeras.train.dispatch import RESIDENT_BYTES
 from jkeras.utils.data_utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 
