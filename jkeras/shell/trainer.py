@@ -156,7 +156,7 @@ class Trainer:
     def gather(self, key) -> loop.Held:
         """The state to train on, which nobody else holds; the variables are lent."""
         if self._held is None:
-            state = self.current().replace(opt_state=self._first_opt_state(), step=self._step, key=key)
+            state = self.current().replace(opt_state=self.begin(), step=self._step, key=key)
             self._held = _Running(self.mapping.place(state), self)
             self._lend(list(self._places))
         else:
@@ -176,13 +176,15 @@ class Trainer:
                 self._hold(variable, array if handed else self.mapping.like(array, self._leaf(variable)))
         self._lend(variables)
 
-    def _first_opt_state(self):
+    def begin(self):
+        """The optimizer's state to go on from, made if there is none yet."""
         if self.rule is None:
             return None
         self._opt_state = watching.claimed(self)
         if self._opt_state is None:
             params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
             self._opt_state = self.rule.init(params)
+            watching.show(self, self._opt_state)
         return self.optimizer.with_hyperparameters(self._opt_state)
 
     def current(self) -> TrainState:
@@ -233,11 +235,6 @@ class Trainer:
             else:
                 self._held.replace(self._held.train_state.replace(opt_state=self.mapping.place(opt_state)))
 
-    def begin(self) -> None:
-        """Make the optimizer's state, if there is none yet."""
-        self._first_opt_state()
-        watching.show(self, self._opt_state)
-
     def first(self, kind: str, example: Callable) -> TrainState:
         """The state from which steps of `kind` would start now; see `ready`."""
         self.ready(kind, example)
@@ -247,7 +244,7 @@ class Trainer:
         if self._held is not None:
             return self._held.train_state
         state = self.current().replace(key=self.one_batch_key)
-        return state.replace(opt_state=self._first_opt_state(), step=self._step) if kind == "train" else state
+        return state.replace(opt_state=self.begin(), step=self._step) if kind == "train" else state
 
     # ---------------------------------------------------------------------------------------------------------- runs
 
