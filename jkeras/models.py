@@ -7,12 +7,12 @@ import numpy as np
 
 from jkeras.engine import saving
 from jkeras.engine.saving import load_model, model_from_config, model_from_json, model_from_yaml, save_model
-from jkeras.engine.training import Trainable
 from jkeras.graph import describe
 from jkeras.graph.layer import Layer
 from jkeras.graph.tensor import is_symbol, map_symbols
 from jkeras.graph.topology import Input, InputLayer, Network
 from jkeras.layers.core import allow_code
+from jkeras.shell.training import Trainable
 from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
 from jkeras.utils.layer_utils import print_summary
 

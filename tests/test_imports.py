@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "optimizers": CORE | {"train"},
     "callbacks": SHELL - {"engine"},
     "engine": SHELL,
-    "models": SHELL,
+    "shell": SHELL - {"engine"},
+    "models": SHELL | {"shell"},
 }
 TRAIN_USES = set(sys.stdlib_module_names) | {"jax", "numpy", "optax", "jkeras"}
 

@@ -150,14 +150,15 @@ def test_split_weights_train_to_the_numbers_of_one_device(make, axes, rules):
     def run(mapping, callbacks=()):
         jkeras.random.seed(2)
         model, loss = make()
-        model.compile(optimizers.Adam(0.02), loss, mapping=mapping)
+        # Adam would blow up the noise in gradients that are zero: those of the keys' bias.
+        model.compile(optimizers.SGD(0.1, momentum=0.9), loss, mapping=mapping)
         model.fit(X, Y, batch_size=16, epochs=2, verbose=0, key=0, callbacks=list(callbacks))
         return model
 
     split, one = run(Meshed(4, axes=axes, rules=rules), [Look()]), run(None)
     for ours, theirs in zip(split.get_weights(), one.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
-    assert looker.params and sorted(looker.slots) == sorted([*looker.params] * 2)
+    assert looker.params and sorted(looker.slots) == sorted(looker.params)
     np.testing.assert_allclose(split.predict(X), one.predict(X), atol=1e-5)
     split.layers[1].set_weights([2 * weight for weight in split.layers[1].get_weights()])
     split.fit(X, Y, batch_size=16, epochs=1, verbose=0)

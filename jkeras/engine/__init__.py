@@ -1,4 +1,4 @@
-"""Keras's second address for the pieces that models are made of, and what `compile` and files mean."""
+"""Keras's second address for the pieces that models are made of; and files."""
 
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.graph.topology import Input, InputLayer

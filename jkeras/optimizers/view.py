@@ -167,6 +167,7 @@ class View:
             if elsewhere or not self.has_begun:
                 variable.give_back(variable.numpy())
             variable.lend(self)
+            variable.lends = False  # to a run that reads it
             self.agree([variable])
             if elsewhere:
                 self.set(variable)

@@ -1,6 +1,6 @@
 """`compile`, `fit`, `evaluate`, `predict`: the thin shell between what Keras users pass and the trainer.
 
-What users pass is checked here; the state of a run, and what runs on it, belong to `engine.trainer`.
+What users pass is checked here; the state of a run, and what runs on it, belong to `shell.trainer`.
 """
 
 import warnings
@@ -11,12 +11,12 @@ import numpy as np
 from jkeras import callbacks as cbks
 from jkeras import optimizers
 from jkeras.data import arrays, feeding
-from jkeras.engine.core import NetworkCore
-from jkeras.engine.fitting import Fitting, Outputs, begun, in_precision, measured, numbers_of, unpack
-from jkeras.engine.trainer import Trainer
-from jkeras.engine.training_generator import OnGenerators
-from jkeras.engine.training_utils import resolve_compile
 from jkeras.graph.topology import Network
+from jkeras.shell.core import NetworkCore
+from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, measured, numbers_of, unpack
+from jkeras.shell.trainer import Trainer
+from jkeras.shell.training_generator import OnGenerators
+from jkeras.shell.training_utils import resolve_compile
 from jkeras.train.dispatch import RESIDENT_BYTES
 from jkeras.train.mapping import OneDevice, as_mapping
 from jkeras.train.observe import Progress

@@ -7,7 +7,7 @@ import warnings
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
 from jkeras.data.enqueuers import GeneratorEnqueuer, OrderedEnqueuer, Sequence
-from jkeras.engine.fitting import Fitting, Outputs, begun, in_precision, unpack
+from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, unpack
 from jkeras.train.dispatch import RESIDENT_BYTES
 
 __all__ = ["OnGenerators"]

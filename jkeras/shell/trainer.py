@@ -11,6 +11,7 @@ import numpy as np
 from jkeras import random, trees
 from jkeras.data import feeding
 from jkeras.graph.tensor import values_of
+from jkeras.shell import watching
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
 from jkeras.train.interrupt import Shield
@@ -33,7 +34,7 @@ class Trainer:
     of one step. `land` gives the values back by reference.
 
     Arguments:
-        core: see `engine.core.NetworkCore`.
+        core: see `shell.core.NetworkCore`.
         objective: see `train.objective`; none for predictions only.
         optimizer: one of `jkeras.optimizers`; none for predictions only.
         mapping: see `train.mapping`.
@@ -157,7 +158,7 @@ class Trainer:
     def gather(self, key) -> loop.Held:
         """The state to train on, which nobody else holds; the variables are lent."""
         if self._held is None:
-            state = self.current().replace(opt_state=self._first_opt_state(), step=self._step, key=key)
+            state = self.current().replace(opt_state=self.begin(), step=self._step, key=key)
             self._held = _Running(self.mapping.place(state), self)
             self._lend(list(self._places))
         else:
@@ -177,13 +178,15 @@ class Trainer:
                 self._hold(variable, array if handed else self.mapping.like(array, self._leaf(variable)))
         self._lend(variables)
 
-    def _first_opt_state(self):
+    def begin(self):
+        """The optimizer's state to go on from, made if there is none yet."""
         if self.rule is None:
             return None
         self.optimizer.watch(self)
         if self._opt_state is None:
             params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
             self._opt_state = self.rule.init(params)
+            watching.show(self, self._opt_state)
         return self.optimizer.with_hyperparameters(self._opt_state)
 
     def current(self) -> TrainState:
@@ -252,10 +255,6 @@ class Trainer:
             )
             self._held.replace(self._held.train_state.replace(opt_state=after))
 
-    def begin(self) -> None:
-        """Make the optimizer's state, if there is none yet."""
-        self._first_opt_state()
-
     def first(self, kind: str, example: Callable) -> TrainState:
         """The state from which steps of `kind` would start now; see `ready`."""
         self.ready(kind, example)
@@ -265,7 +264,7 @@ class Trainer:
         if self._held is not None:
             return self._held.train_state
         state = self.current().replace(key=self.one_batch_key)
-        return state.replace(opt_state=self._first_opt_state(), step=self._step) if kind == "train" else state
+        return state.replace(opt_state=self.begin(), step=self._step) if kind == "train" else state
 
     # ---------------------------------------------------------------------------------------------------------- runs
 
