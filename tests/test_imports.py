@@ -26,7 +26,7 @@ MAY_IMPORT = {
     **dict.fromkeys(LEAVES, BASE | LEAVES | {"serialize"}),
     "graph": CORE,
     "layers": CORE,
-    "train": {"config", "random", "batch", "trees", "typing"},
+    "train": {"config", "random", "batch", "traits", "trees", "typing"},
     "data": {"config", "traits", "trees", "typing"},
     **dict.fromkeys(HELPERS, CORE | HELPERS | {"layers", "data"}),
     "optimizers": CORE | {"train"},

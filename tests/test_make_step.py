@@ -163,7 +163,7 @@ def test_what_is_not_found_is_named_and_can_be_given():
         return weight * losses.sparse_categorical_crossentropy(y_true, y_pred)
 
     init_state, step = make_step(model, loss, optax.sgd(0.1))
-    with pytest.raises(ValueError, match="'annealed:0'.*not part of its state.*variables="):
+    with pytest.raises(ValueError, match="'annealed:0'.*not handed.*variables="):
         step(init_state(jax.random.key(0)), (X, classes))
     init_state, step = make_step(model, loss, optax.sgd(0.1), variables=[weight])
     state = init_state(jax.random.key(0))

@@ -24,10 +24,10 @@ class UnboundVariableError(ValueError):
 
     def __init__(self, variable: Any):
         super().__init__(
-            f"The variable {variable.name!r} is read inside a call that was not handed a value for it: its value now "
-            "would become a constant of the compiled program. A model finds the variables that its layers read when it "
-            "is made, and keeps them in the state that `model.init` returns; a step finds those that its loss reads. "
-            "Call the layer as part of a Model, or hand the value in as an input."
+            f"The variable {variable.name!r} of shape {variable.shape} is read inside a function that was not handed a "
+            "value for it: its value now would become a constant of the compiled program. A Model finds the variables "
+            "that its layers read when it is made, and keeps them in the state that `init` returns; of a loss, name "
+            "them: make_step(..., variables=[it])."
         )
         self.variable = variable
 

@@ -11,7 +11,6 @@ import numpy as np
 from jkeras import random, trees
 from jkeras.data import feeding
 from jkeras.graph.tensor import values_of
-from jkeras.shell import watching
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
 from jkeras.train.interrupt import Shield
@@ -186,7 +185,6 @@ class Trainer:
         if self._opt_state is None:
             params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
             self._opt_state = self.rule.init(params)
-            watching.show(self, self._opt_state)
         return self.optimizer.with_hyperparameters(self._opt_state)
 
     def current(self) -> TrainState:

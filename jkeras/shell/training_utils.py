@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from jkeras import losses, metrics
+from jkeras import losses, metrics, traits
 from jkeras.graph.tensor import Variable
 from jkeras.train.objective import Metric, Objective, Output
 
@@ -89,33 +89,6 @@ def _metric_lists(specification, names):
     raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {specification}")
 
 
-_BY_LOSS = {
-    "acc": (metrics.binary_accuracy, metrics.sparse_categorical_accuracy, metrics.categorical_accuracy),
-    "ce": (losses.binary_crossentropy, losses.sparse_categorical_crossentropy, losses.categorical_crossentropy),
-}
-
-
-def _metric(metric, loss, shape):
-    """(name, function) of a metric; 'accuracy' and 'crossentropy' depend on the output's loss and shape, as in
-    Keras."""
-    aliases = {"accuracy": "acc", "acc": "acc", "crossentropy": "ce", "ce": "ce"}
-    short = aliases.get(metric) if isinstance(metric, str) else None
-    if short:
-        binary, sparse, categorical = _BY_LOSS[short]
-        if shape[-1] == 1 or loss is losses.binary_crossentropy:
-            return short, binary
-        return short, sparse if loss is losses.sparse_categorical_crossentropy else categorical
-    function = metrics.get(metric)
-    if not callable(function):
-        raise ValueError(f"compile: a metric must be a name, a function (y_true, y_pred) or an object; got {metric!r}.")
-    return getattr(function, "name", None) or getattr(function, "__name__", type(function).__name__), function
-
-
-def _is_per_example(function) -> bool:
-    """Whether a loss or metric scores each example by itself: of a user's own function nothing is known."""
-    return getattr(function, "__module__", None) in (losses.__name__, metrics.__name__)
-
-
 def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sample_weight_mode) -> CompileSpec:
     """The meaning of the arguments of `model.compile`.
 
@@ -139,13 +112,13 @@ def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sampl
         found = []
         if functions[place] is not None:
             for metric, use_weights in [(m, False) for m in plain[place]] + [(m, True) for m in weighted[place]]:
-                base, function = _metric(metric, functions[place], shapes[place])
+                base, function = metrics.beside(metric, functions[place], shapes[place])
                 base = ("weighted_" if use_weights else "") + base
                 base = f"{name}_{base}" if several else base
                 unique = next(n for n in (base, *(f"{base}_{i}" for i in range(1, 99))) if n not in logged)
                 logged.append(unique)
                 running = bool(getattr(function, "stateful", False))
-                found.append(Metric(unique, function, use_weights, _is_per_example(function), running))
+                found.append(Metric(unique, function, use_weights, traits.of(function).per_example, running))
                 if running:
                     stateful[unique] = function
         outputs.append(
@@ -155,7 +128,7 @@ def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sampl
                 f"{name}_loss" if several else None,
                 _factor(weights[place]),
                 tuple(found),
-                _is_per_example(functions[place]),
+                functions[place] is not None and traits.of(functions[place]).per_example,
             )
         )
     targets = [place for place, function in enumerate(functions) if function is not None]

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from jkeras.train.compiling import equations
 from jkeras.train.state import means
 from jkeras.train.step import batch_size
 
@@ -25,17 +26,6 @@ RESIDENT_BYTES = 1 << 30
 # Batches that come one after the other run in one dispatch if they come fast and are small: so many at most, of so many
 # bytes together, that were there within so many seconds.
 _GROUP, _GROUP_BYTES, _MOMENT = 16, 1 << 22, 0.02
-
-
-def _primitives(jaxpr):
-    """The names of all primitives in `jaxpr`, at any depth."""
-    for equation in jaxpr.eqns:
-        yield equation.primitive.name
-        for parameter in equation.params.values():
-            for inner in parameter if isinstance(parameter, (list, tuple)) else [parameter]:
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from _primitives(inner)
 
 
 @dataclasses.dataclass
@@ -89,7 +79,7 @@ class Programs:
             slow = kind == "train" and self.mapping.platform == "cpu"
             if slow:
                 jaxpr = jax.make_jaxpr(self._step[kind])(*parts, _examples(data, size)).jaxpr
-                slow = "conv_general_dilated" in _primitives(jaxpr)
+                slow = any(one.primitive.name == "conv_general_dilated" for one in equations(jaxpr, "cpu"))
             self._loops[kind] = not slow
         return self._loops[kind]
 

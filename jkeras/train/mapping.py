@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jkeras import batch, trees
+from jkeras.train.compiling import options
 
 __all__ = ["Meshed", "OneDevice", "Pmapped", "as_mapping", "copied", "whole"]
 
@@ -114,7 +115,15 @@ class OneDevice:
             split: which argument holds examples, as `cut` gives them.
             joined: whether the results are of single examples, to be put together by `joined`; else of the batch.
         """
-        return Program(program, lambda nameless, moving: jax.jit(nameless, donate_argnums=0))
+
+        def make(nameless, arguments):
+            return jax.jit(nameless, donate_argnums=0, compiler_options=self._options(nameless, arguments))
+
+        return Program(program, make)
+
+    def _options(self, nameless, arguments):
+        """What the compiler is told about a program."""
+        return options(jax.make_jaxpr(nameless)(*arguments), self.platform)
 
 
 class _First(OneDevice):
@@ -205,7 +214,7 @@ class Pmapped(OneDevice):
         return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs]
 
     def compile(self, program, split, joined=False):
-        def make(nameless, moving):
+        def make(nameless, arguments):
             @functools.wraps(nameless)
             def part(*arguments):
                 with batch.mapped(len(self.devices)):
@@ -346,8 +355,8 @@ class Meshed(OneDevice):
         return [np.asarray(output) for output in outputs]
 
     def compile(self, program, split, joined=False):
-        def make(nameless, moving):
-            kept = [leaf.sharding for leaf in jax.tree.leaves(moving)]
+        def make(nameless, arguments):
+            kept = [leaf.sharding for leaf in jax.tree.leaves(arguments[0])]
             results = self._sharding(self._parts) if joined else self._sharding()
             return jax.jit(nameless, donate_argnums=0, out_shardings=(kept, results))
 
@@ -376,7 +385,7 @@ class Program:
     def compiled(self, *arguments):
         """What runs for such arguments."""
         if self._compiled is None:
-            self._compiled = self._make(self._nameless, arguments[0])
+            self._compiled = self._make(self._nameless, arguments)
         return self._compiled
 
     def prepare(self, *arguments) -> None:

@@ -141,7 +141,7 @@ def _fitted(target, prediction, output):
         ValueError: if the shapes must agree and do not.
     """
     given, expected = jnp.shape(target), jnp.shape(prediction)
-    if len(given) == 1 and (len(expected) == 2 or not output.alike):
+    if len(given) == 1 and len(expected) > 1:
         target = jnp.reshape(target, (*given, 1))
         given = jnp.shape(target)
     if output.alike and given != expected:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import batch, random, trees
+from jkeras import batch, random, traits, trees
 from jkeras.train.core import as_core
 from jkeras.train.objective import Metric, Objective, Output
 from jkeras.train.rule import as_rule, of_whole_batch
@@ -256,15 +256,11 @@ def _objective(names, loss, metrics):
             function,
             f"{name}_loss" if len(names) > 1 else None,
             metrics=tuple(Metric(*item) for item in metrics.items()) if place == 0 else (),
-            alike=_wants_alike(function),
+            per_example=traits.of(function).per_example,
+            alike=traits.of(function).alike,
         )
         for place, (name, function) in enumerate(zip(names, losses, strict=True))
     )
-
-
-def _wants_alike(loss) -> bool:
-    """Whether a loss compares targets and predictions element by element: jkeras's own, but for the sparse one."""
-    return getattr(loss, "__module__", None) == "jkeras.losses" and loss.__name__ != "sparse_categorical_crossentropy"
 
 
 def _trace(steps):
