@@ -66,7 +66,8 @@ def several_outputs():
 
 
 def sixty_four_bits():
-    model = Sequential([Dense(3, input_shape=(5,), dtype="float64"), layers.Dropout(0.5), Dense(2, dtype="float64")])
+    K.set_floatx("float64")
+    model = Sequential([Dense(3, input_shape=(5,)), layers.Dropout(0.5), Dense(2)])
     return model, losses.mean_squared_error, X.astype("float64"), [Y.astype("float64")]
 
 
@@ -125,14 +126,16 @@ def test_a_loop_over_make_step_is_what_fit_runs(make, optimizer):
 
 def test_a_model_of_64_bits_trains_in_64_bits():
     model, loss, x, y = sixty_four_bits()
-    train_state, logs = by_hand(model, loss, x, y, optimizers.SGD(0.1), jax.random.key(0))
-    assert logs["loss"].dtype == "float64" and {leaf.dtype.name for leaf in jax.tree.leaves(train_state.params)} == {
-        "float64"
-    }
+    init_state, step = make_step(model, loss, optimizers.SGD(0.1))
+    _, logs = step(init_state(jax.random.key(0)), (x, y))
+    assert logs["loss"].dtype == "float64"
+    with jax.enable_x64(True):  # where a step is compiled by the user, 64 bits are asked for by the user
+        train_state, logs = by_hand(model, loss, x, y, optimizers.SGD(0.1), jax.random.key(0))
+    assert logs["loss"].dtype == "float64"
     model.compile(optimizers.SGD(0.1), loss)
     model.fit(x, y, batch_size=ROWS, epochs=EPOCHS, verbose=0, key=jax.random.key(0))
-    for ours, theirs in zip(jax.tree.leaves(train_state.params), jax.tree.leaves(values(model)[0]), strict=True):
-        assert np.array_equal(ours, theirs)
+    compared = list(zip(jax.tree.leaves(train_state.params), jax.tree.leaves(values(model)[0]), strict=True))
+    assert compared and all(ours.dtype == "float64" and np.array_equal(ours, theirs) for ours, theirs in compared)
 
 
 def test_a_variable_that_is_set_is_set_in_the_state():

@@ -239,10 +239,9 @@ def one_pure_step(model, loss):
     """The weights of the two layers after a step of `make_step`, and those before."""
     init_state, step = make_step(model, loss, optimizers.SGD(0.1))
     start = init_state(jax.random.key(0))
-    params, _ = model.init(jax.random.key(0))
     state, logs = jax.jit(step)(start, (X, Y))
     assert int(state.step) == 1 and set(logs) == {"loss"}
-    after = {**params, **state.params}
+    params, after = ({**one.frozen, **one.params} for one in (start, state))
     return [(params[layer.name], after[layer.name]) for layer in model.layers]
 
 
