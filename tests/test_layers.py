@@ -161,10 +161,8 @@ def test_one_device_is_two_devices(name):
     outputs, new_state = layer.apply(params, state, inputs, key=key, training=True)
 
     def on_part(inputs):
-        size = jax.tree.leaves(inputs)[0].shape[0]
         with batch.mapped(2):
-            part_key = key.at(batch.first_place(size))
-            return layer.apply(params, state, inputs, key=part_key, training=True)
+            return layer.apply(params, state, inputs, key=key, training=True)
 
     parts = jax.tree.map(lambda x: x.reshape((2, x.shape[0] // 2, *x.shape[1:])), inputs)
     part_outputs, part_state = jax.pmap(on_part, axis_name=batch.AXIS)(parts)

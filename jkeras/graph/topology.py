@@ -247,7 +247,7 @@ class Network(Layer):
         if count != len(self.added_losses):
             added = nodes_between(self.inputs, self.added_losses)
             read = [variable for node in [*self.calls, *added] for variable in node.reads]
-            read += variables_of(added, self.added_losses)
+            read += variables_of([*self.calls, *added], self.added_losses)
             own = set(jax.tree.leaves(self.variables()))
             read = [variable for variable in dict.fromkeys(read) if variable not in own and not variable.is_constant]
             found = {f"{place:04}": variable for place, variable in enumerate(read)}

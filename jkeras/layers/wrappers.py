@@ -110,7 +110,7 @@ class TimeDistributed(Wrapper):
         return {"layer": (input_shape[0], *input_shape[2:])}
 
     def compute_call(
-        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None
+        self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None
     ):
         batch, time = inputs.shape[:2]
         if key is not None:
