@@ -330,7 +330,7 @@ class Trainer:
                 state = state.replace(step=np.int32(self._predicted + 1))
                 self._predicted += source.steps
             moving, still = self.steps.parts(kind, self.mapping.near(state))
-            moving["state"] = copied(moving["state"])
+            moving["state"] = copied(moving["state"]) if moving["state"] else {}
             held = loop.Held(self.steps.joined(state, moving, still))
             view = loop.run(held, Feed(self.programs, kind, source), shield, observers)
             moved = self.steps.parts(kind, held.train_state)[0]["state"]
