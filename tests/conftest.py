@@ -7,7 +7,9 @@ the older, quicker way and LLVM does not improve them, which changes the last bi
 
 import gc
 import os
+import signal
 import tempfile
+import threading
 
 import pytest
 
@@ -34,6 +36,8 @@ def pytest_configure(config):
     flags = [DEVICES] if config.getoption("optimised") else [DEVICES, *HURRY.split()]
     given = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = " ".join([given, *(flag for flag in flags if flag.split("=")[0] not in given)])
+    if threading.current_thread() is threading.main_thread():  # a shell starts what runs behind it deaf to Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(100_000, 20, 50)  # tracing makes many objects and few cycles
 
 
