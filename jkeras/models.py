@@ -250,7 +250,7 @@ class Sequential(Model):
 
     def predict_classes(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> Any:
         """The class of each example: the index of the largest output, or whether a single output is above 0.5."""
-        probabilities = self.predict(x, batch_size=batch_size, verbose=verbose)
+        probabilities: Any = self.predict(x, batch_size=batch_size, verbose=verbose)
         if probabilities.shape[-1] > 1:
             return probabilities.argmax(axis=-1)
         return (probabilities > 0.5).astype("int32")

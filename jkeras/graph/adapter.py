@@ -222,18 +222,12 @@ def _on_host(draw, key, shape, dtype):
 
 
 def apply_from_call(
-    self,
-    params: dict,
-    state: dict,
-    inputs: Any,
-    *,
-    key: Any = None,
-    training: bool = False,
-    mask: Any = None,
+    self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
     **arguments: Any,
-):
+):  # fmt: skip
     """Outputs and next state of a layer that computes in `call`."""
     around = current_scope()
+    assert around is not None, "run opens a scope around apply"
     layer = self.twin()
     if not self.built:
         layer.build(jax.tree.map(lambda array: tuple(array.shape), inputs))

@@ -149,6 +149,7 @@ from jkeras.layers.wrappers import (
     Wrapper,
 )
 from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object
+from jkeras.typing import CustomObjects
 
 __all__ = [
     "ELU",
@@ -284,7 +285,7 @@ def serialize(layer: Layer):
     return serialize_keras_object(layer)
 
 
-def deserialize(config: dict, custom_objects: dict | None = None):
+def deserialize(config: dict, custom_objects: CustomObjects = None):
     """A new layer (or model) from its class name and config.
 
     Arguments:

@@ -92,19 +92,12 @@ class Dense(Layer):
 
     @keeps_arguments
     def __init__(
-        self,
-        units: Count,
-        activation: ActivationLike = None,
-        use_bias: bool = True,
-        kernel_initializer: InitializerLike = "glorot_uniform",
-        bias_initializer: InitializerLike = "zeros",
-        kernel_regularizer: RegularizerLike = None,
-        bias_regularizer: RegularizerLike = None,
-        activity_regularizer: RegularizerLike = None,
-        kernel_constraint: ConstraintLike = None,
-        bias_constraint: ConstraintLike = None,
-        **kwargs: Any,
-    ):
+        self, units: Count, activation: ActivationLike = None, use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
 
     def declare(self, input_shape: Shape):
@@ -629,8 +622,8 @@ class Lambda(Layer):
                 config[part] = deserialize_keras_object(
                     config[part], custom_objects=custom_objects, printable_module_name=f"{part} in Lambda layer"
                 )
-            elif kind == "lambda" and callable((custom_objects or {}).get(stands_for)):
-                config[part] = custom_objects[stands_for]
+            elif kind == "lambda" and callable(given := (custom_objects or {}).get(str(stands_for))):
+                config[part] = given
             elif kind == "lambda":
                 if not _code_allowed.get():
                     raise ValueError(

@@ -306,7 +306,8 @@ class Dot(_Merge):
                 array * lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(array), axis=axis, keepdims=True), 1e-12))
                 for array, axis in zip(inputs, axes, strict=True)
             ]
-        return batch_dot(*inputs, axes), state
+        first, second = inputs
+        return batch_dot(first, second, axes), state
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         return None

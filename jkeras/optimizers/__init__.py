@@ -25,7 +25,7 @@ from jkeras.optimizers.formula import clip_norm
 from jkeras.optimizers.optax import OptaxOptimizer, TFOptimizer
 from jkeras.optimizers.state import Hyperparameter, OptimizerState
 from jkeras.optimizers.variants import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
-from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object
+from jkeras.serialize.objects import deserialize_keras_object
 
 __all__ = [
     "SGD",
@@ -54,7 +54,7 @@ _CLASSES = {found.__name__.lower(): found for found in _BUILT_IN}
 
 def serialize(optimizer: Optimizer) -> dict:
     """The class name and the config of an optimizer."""
-    return serialize_keras_object(optimizer)
+    return {"class_name": type(optimizer).__name__, "config": optimizer.get_config()}
 
 
 def deserialize(config: dict, custom_objects: dict | None = None) -> Optimizer:

@@ -128,14 +128,9 @@ def _forms_on_cpu(window, padding) -> dict:
 
 
 def convolve(
-    inputs: ArrayLike,
-    kernel: ArrayLike,
-    strides: tuple,
-    padding: str = "valid",
-    data_format: str = "channels_last",
-    dilation_rate: tuple | None = None,
-    in_loop: bool = False,
-) -> jax.Array:
+    inputs: ArrayLike, kernel: ArrayLike, strides: tuple, padding: str = "valid", data_format: str = "channels_last",
+    dilation_rate: tuple | None = None, in_loop: bool = False,
+) -> jax.Array:  # fmt: skip
     """outputs[n, p, o] = sum over w, i of inputs[n, p * strides + w * dilation_rate, i] * kernel[w, i, o],
 
     with w the places of the window and i the input channels.
@@ -164,14 +159,9 @@ def convolve(
 
 
 def convolve_transpose(
-    inputs: ArrayLike,
-    kernel: ArrayLike,
-    output_size: Sequence,
-    strides: tuple,
-    padding: str = "valid",
-    data_format: str = "channels_last",
-    dilation_rate: tuple | None = None,
-) -> jax.Array:
+    inputs: ArrayLike, kernel: ArrayLike, output_size: Sequence, strides: tuple, padding: str = "valid",
+    data_format: str = "channels_last", dilation_rate: tuple | None = None,
+) -> jax.Array:  # fmt: skip
     """The transpose of `convolve` as a linear map: from (batch, *space, in) to (batch, *output_size, out).
 
     Arguments:
@@ -275,14 +265,9 @@ def pointwise(inputs: ArrayLike, kernel: jax.Array, data_format: str = "channels
 
 
 def separable(
-    inputs: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: jax.Array,
-    strides: tuple,
-    padding: str = "valid",
-    data_format: str = "channels_last",
-    dilation_rate: tuple | None = None,
-) -> jax.Array:
+    inputs: ArrayLike, depthwise_kernel: ArrayLike, pointwise_kernel: jax.Array, strides: tuple, padding: str = "valid",
+    data_format: str = "channels_last", dilation_rate: tuple | None = None,
+) -> jax.Array:  # fmt: skip
     """`depthwise`, then `pointwise`.
 
     Arguments:

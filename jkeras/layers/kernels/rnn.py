@@ -7,6 +7,7 @@ They can be differentiated backwards as often as one likes, but not forwards (`j
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,15 +34,9 @@ def _choose(keep, new, old):
 
 
 def loop(
-    step: Callable,
-    inputs: ArrayLike,
-    states: Sequence,
-    *,
-    mask: ArrayLike | None = None,
-    go_backwards: bool = False,
-    unroll: bool = False,
-    sequences: bool = True,
-):
+    step: Callable, inputs: ArrayLike, states: Sequence, *, mask: ArrayLike | None = None, go_backwards: bool = False,
+    unroll: bool = False, sequences: bool = True,
+):  # fmt: skip
     """Run `step` over the time steps of `inputs`, as Keras's `K.rnn`.
 
     Arguments:
@@ -93,7 +88,7 @@ def loop(
 # ------------------------------------------------------------------------------------------------------- single steps
 
 
-def project(inputs: ArrayLike, kernel: jax.Array, bias: jax.Array | None = None, masks: jax.Array | None = None):
+def project(inputs: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, masks: jax.Array | None = None):
     """inputs @ kernel + bias, the inputs of each gate multiplied by its dropout mask.
 
     Arguments:
@@ -117,16 +112,9 @@ def lstm_step(gates: jax.Array, carry: jax.Array, activation: Callable, recurren
 
 
 def gru_step(
-    from_inputs: jax.Array,
-    hidden: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None,
-    activation: Callable,
-    recurrent_activation: Callable,
-    *,
-    reset_after: bool,
-    masks: jax.Array | None = None,
-):
+    from_inputs: jax.Array, hidden: jax.Array, kernel: jax.Array, bias: jax.Array | None, activation: Callable,
+    recurrent_activation: Callable, *, reset_after: bool, masks: jax.Array | None = None,
+):  # fmt: skip
     """A step with the inputs' part of the sums `from_inputs` (batch, 3 * units), in the order z, r, h.
 
     Arguments:
@@ -181,7 +169,7 @@ def _column(keep, dtype):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def lstm(
     options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, carry: jax.Array, keep: jax.Array | None
-):
+) -> Any:
     """An LSTM over a whole sequence.
 
     Arguments:
@@ -263,7 +251,7 @@ lstm.defvjp(_lstm_saved, _lstm_gradient)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None):
+def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None) -> Any:
     """A GRU over a whole sequence.
 
     Arguments:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -19,7 +20,7 @@ __all__ = [
 ]
 
 
-def normalize_tuple(value: object, n: int, name: str, least: int | None = None) -> tuple:
+def normalize_tuple(value: Any, n: int, name: str, least: int | None = None) -> tuple:
     """`value` (an integer, or `n` of them) as a tuple of `n` integers; `name` is what messages call it.
 
     Raises:
