@@ -302,19 +302,23 @@ class Trainer:
         """A pass of tests or predictions over `source`, beside whatever else runs: the state at its end, and what was
         seen last."""
         self.ready(kind, source.example)
+        state = self.current().replace(key=self.one_batch_key)
+        if kind == "predict":
+            state = state.replace(step=np.int32(self._predicted + 1))
+            self._predicted += source.steps
+        moving, still = self.steps.parts(kind, self.mapping.near(state))
+        if not moving["state"]:  # nothing has to be kept whole
+            held = loop.Held(self.steps.joined(state, moving, still))
+            view = loop.run(held, Feed(self.programs, kind, source), Shield(), observers)
+            return held.train_state, view
         with Shield() as shield:
-            state = self.current().replace(key=self.one_batch_key)
-            if kind == "predict":
-                state = state.replace(step=np.int32(self._predicted + 1))
-                self._predicted += source.steps
-            moving, still = self.steps.parts(kind, self.mapping.near(state))
-            moving["state"] = copied(moving["state"]) if moving["state"] else {}
+            moving["state"] = copied(moving["state"])
             held = loop.Held(self.steps.joined(state, moving, still))
             view = loop.run(held, Feed(self.programs, kind, source), shield, observers)
             moved = self.steps.parts(kind, held.train_state)[0]["state"]
             for path, array in trees.leaves(moved):
                 trees.get(self._variables["state"], path).value = whole(array)
-            return held.train_state, view
+        return held.train_state, view
 
     def loss_gradients(self, data: tuple) -> dict:
         """variable -> the gradient of the loss on a batch, as in tests."""

@@ -194,10 +194,10 @@ class Feed:
 
     def _streamed(self, batches, room, parts):
         most = _GROUP if self.programs.mapping.groups and self.kind != "predict" else 1
-        for group, limit in _groups(batches, lambda: room(most)):
-            size, slots = batch_size(group[0]), _slots(group[0])
+        for group, limit in _groups(batches, lambda: room(most)) if most > 1 else (([data], 1) for data in batches):
+            size = batch_size(group[0])
             if limit > 1 and self.programs.loops(self.kind, parts(), group[0], size):
-                yield self._side_by_side(group, size, slots)
+                yield self._side_by_side(group, size, _slots(group[0]))
                 continue
             for data in group:
                 mapping = self.programs.mapping.for_batch(size)
@@ -229,7 +229,7 @@ def _slots(data) -> int:
     leaves = jax.tree.leaves(data)
     if not all(isinstance(leaf, np.ndarray) for leaf in leaves):
         return 1
-    return int(np.clip(_GROUP_BYTES // max(sum(leaf.nbytes for leaf in leaves), 1), 1, _GROUP))
+    return min(max(_GROUP_BYTES // max(sum(leaf.nbytes for leaf in leaves), 1), 1), _GROUP)
 
 
 def _form(data):
