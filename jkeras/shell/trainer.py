@@ -43,6 +43,7 @@ class Trainer:
 
     Attributes:
         steps, programs: the pure steps, and what is compiled of them.
+        optimized: the optimizer's state, as the optimizer sees it; None where there is none.
         lock: held while the state changes.
         flying: whether a `fit` is under way.
     """
@@ -59,15 +60,15 @@ class Trainer:
         self._foreign: list = []
         paths = {variable: path for path, variable in trees.leaves(core.variables[0])}
         weights = {paths[variable]: variable for variable in core.trained}
-        self._optimized = None if optimizer is None else _Optimized(as_rule(optimizer, weights), self)
+        self.optimized = None if optimizer is None else _Optimized(as_rule(optimizer, weights), self)
         self._take_up(core)
         if optimizer is not None:
-            optimizer.watch(self._optimized)
+            optimizer.watch(self.optimized)
 
     def _take_up(self, core):
         """Take over a core: another one once it was found to read more than was known."""
         self.core = core
-        self.steps = Steps(core, self.objective, None if self._optimized is None else self._optimized.rule)
+        self.steps = Steps(core, self.objective, None if self.optimized is None else self.optimized.rule)
         self.programs = Programs(self.steps, self.mapping)
         params, state = core.variables
         trainable, frozen = trees.split(params, core.is_trainable)
@@ -169,8 +170,8 @@ class Trainer:
         if self._held is None:
             state = self.current().replace(opt_state=self.begin(), step=self._step, key=key)
             self._held = held = _Running(self.mapping.place(state), self)
-            if self._optimized is not None:
-                self._optimized.held = held
+            if self.optimized is not None:
+                self.optimized.held = held
             self._lend(list(self._places))
         else:
             self._fetch([variable for variable in self._places if variable.lends and variable.lent_to is not self])
@@ -191,13 +192,13 @@ class Trainer:
 
     def begin(self):
         """The optimizer's state to go on from, made if there is none yet."""
-        if self._optimized is None:
+        if self.optimized is None:
             return None
-        self.optimizer.watch(self._optimized)
-        if self._optimized.landed is None:
+        self.optimizer.watch(self.optimized)
+        if self.optimized.landed is None:
             params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
-            self._optimized.landed = self._optimized.rule.init(params)
-        return self.optimizer.with_hyperparameters(self._optimized.landed)
+            self.optimized.landed = self.optimized.rule.init(params)
+        return self.optimizer.with_hyperparameters(self.optimized.landed)
 
     def current(self) -> TrainState:
         """The weights as they are now, in arrays that no step takes over."""
@@ -211,8 +212,8 @@ class Trainer:
         with self.lock:
             state, foreign, self._foreign = self._held.train_state, self._foreign, []
             self._step = whole(state.step)
-            if self._optimized is not None:
-                self._optimized.landed, self._optimized.held = whole(state.opt_state), None
+            if self.optimized is not None:
+                self.optimized.landed, self.optimized.held = whole(state.opt_state), None
             abroad = [copied(whole(self._leaf(variable))) for variable in foreign]
             for variable in self._places:
                 if variable.lent_to is self:
@@ -225,8 +226,8 @@ class Trainer:
         """Go on from another state."""
         self.land()
         self._step = state.step
-        if self._optimized is not None:
-            self._optimized.landed = state.opt_state
+        if self.optimized is not None:
+            self.optimized.landed = state.opt_state
         for part, tree in self._variables.items():
             for path, variable in trees.leaves(tree):
                 variable.value = trees.get(getattr(state, part), path)
@@ -378,7 +379,7 @@ class _Running(loop.Held):
         }
 
     def settle(self):
-        self.trainer.optimizer.watch(self.trainer)
+        self.trainer.optimizer.watch(self.trainer.optimized)
         opt_state = self.trainer.optimizer.with_hyperparameters(self.train_state.opt_state)
         self.train_state = self.train_state.replace(opt_state=opt_state)
         for variable, value in self._unlent.items():

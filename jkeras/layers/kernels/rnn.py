@@ -166,10 +166,14 @@ def _column(keep, dtype):
     return None if keep is None else keep[..., None].astype(dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+# A function whose first argument, its options, is no array, and whose gradient is written by hand.
+_with_own_gradient: Callable[[Callable], Any] = functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+
+
+@_with_own_gradient
 def lstm(
     options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, carry: jax.Array, keep: jax.Array | None
-) -> Any:
+):
     """An LSTM over a whole sequence.
 
     Arguments:
@@ -250,8 +254,8 @@ def _lstm_gradient(options, saved, gradients):
 lstm.defvjp(_lstm_saved, _lstm_gradient)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None) -> Any:
+@_with_own_gradient
+def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None):
     """A GRU over a whole sequence.
 
     Arguments:
