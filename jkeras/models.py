@@ -17,18 +17,9 @@ from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
 from jkeras.utils.layer_utils import print_summary
 
 __all__ = [
-    "Input",
-    "InputLayer",
-    "Layer",
-    "Model",
-    "Sequential",
-    "clone_model",
-    "load_model",
-    "model_from_config",
-    "model_from_json",
-    "model_from_yaml",
-    "save_model",
-]
+    "Input", "InputLayer", "Layer", "Model", "Sequential", "clone_model", "load_model", "model_from_config",
+    "model_from_json", "model_from_yaml", "save_model",
+]  # fmt: skip
 
 
 class Model(Trainable):

@@ -21,18 +21,9 @@ from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
 from jkeras.typing import CustomObjects, PathLike
 
 __all__ = [
-    "load_model",
-    "load_weights",
-    "model_from_config",
-    "model_from_json",
-    "model_from_yaml",
-    "pickle_model",
-    "save_model",
-    "save_weights",
-    "to_json",
-    "to_yaml",
-    "unpickle_model",
-]
+    "load_model", "load_weights", "model_from_config", "model_from_json", "model_from_yaml", "pickle_model",
+    "save_model", "save_weights", "to_json", "to_yaml", "unpickle_model",
+]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------- graphs as text

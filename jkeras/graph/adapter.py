@@ -24,19 +24,9 @@ from jkeras.graph.tensor import Variable
 from jkeras.serialize.objects import has_arg
 
 __all__ = [
-    "adopt",
-    "apply_from_call",
-    "bound_scope",
-    "call_in_scope",
-    "call_native",
-    "declared",
-    "drawn",
-    "drawn_again",
-    "name_scope",
-    "native_declare",
-    "scoped_name",
-    "through_run",
-]
+    "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn", "drawn_again",
+    "name_scope", "native_declare", "scoped_name", "through_run",
+]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
 

@@ -29,24 +29,10 @@ from jkeras.serialize.objects import deserialize_keras_object, has_arg
 from jkeras.typing import CustomObjects, Shape
 
 __all__ = [
-    "Activation",
-    "ActivityRegularization",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "Lambda",
-    "Masking",
-    "Permute",
-    "RepeatVector",
-    "Reshape",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "allow_code",
-    "func_dump",
-    "func_load",
-    "take_as",
-]
+    "Activation", "ActivityRegularization", "Dense", "Dropout", "Flatten", "Lambda", "Masking", "Permute",
+    "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "allow_code", "func_dump",
+    "func_load", "take_as",
+]  # fmt: skip
 
 
 def take_as(inputs: Any, axis: int, size: int):

@@ -12,16 +12,9 @@ from jkeras.layers.kernels import spatial
 from jkeras.layers.kernels.windows import normalize_tuple, spatial_axes
 
 __all__ = [
-    "Cropping1D",
-    "Cropping2D",
-    "Cropping3D",
-    "UpSampling1D",
-    "UpSampling2D",
-    "UpSampling3D",
-    "ZeroPadding1D",
-    "ZeroPadding2D",
-    "ZeroPadding3D",
-]
+    "Cropping1D", "Cropping2D", "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D",
+]  # fmt: skip
 
 
 def _pairs(value, name: str, layer) -> tuple:

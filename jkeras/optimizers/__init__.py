@@ -28,23 +28,9 @@ from jkeras.optimizers.variants import SGD, Adadelta, Adagrad, Adam, Adamax, Nad
 from jkeras.serialize.objects import deserialize_keras_object
 
 __all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "Adamax",
-    "Hyperparameter",
-    "Nadam",
-    "OptaxOptimizer",
-    "Optimizer",
-    "OptimizerState",
-    "RMSprop",
-    "TFOptimizer",
-    "clip_norm",
-    "deserialize",
-    "get",
-    "serialize",
-]
+    "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Hyperparameter", "Nadam", "OptaxOptimizer", "Optimizer",
+    "OptimizerState", "RMSprop", "TFOptimizer", "clip_norm", "deserialize", "get", "serialize",
+]  # fmt: skip
 
 sgd, rmsprop, adagrad, adadelta, adam, adamax, nadam = SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam
 

@@ -5,7 +5,6 @@ the gradients of the weights once per time step, here each of them is one matrix
 They can be differentiated backwards as often as one likes, but not forwards (`jax.jvp`): that takes `loop`.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -166,8 +165,9 @@ def _column(keep, dtype):
     return None if keep is None else keep[..., None].astype(dtype)
 
 
-# A function whose first argument, its options, is no array, and whose gradient is written by hand.
-_with_own_gradient: Callable[[Callable], Any] = functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _with_own_gradient(function) -> Any:
+    """A function of options, which are no arrays, and of arrays, whose gradient `defvjp` takes."""
+    return jax.custom_vjp(function, nondiff_argnums=(0,))
 
 
 @_with_own_gradient
