@@ -210,10 +210,7 @@ def local_conv2d(
     places = []
     for row in range(rows):
         for column in range(columns):
-            window = (
-                slice(row * down, row * down + height),
-                slice(column * right, column * right + width),
-            )
+            window = (slice(row * down, row * down + height), slice(column * right, column * right + width))
             part = x[(slice(None), slice(None), *window) if first else (slice(None), *window)]
             places.append(part.reshape((part.shape[0], -1)))
     outputs = jnp.einsum("pbi,pio->bpo", jnp.stack(places), kernel)

@@ -2,14 +2,7 @@
 
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.graph.topology import Input, InputLayer, Network
-from jkeras.layers.advanced_activations import (
-    ELU,
-    LeakyReLU,
-    PReLU,
-    ReLU,
-    Softmax,
-    ThresholdedReLU,
-)
+from jkeras.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from jkeras.layers.convolutional import (
     AtrousConv1D,
     AtrousConv2D,
@@ -43,11 +36,7 @@ from jkeras.layers.convolutional import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
-from jkeras.layers.convolutional_recurrent import (
-    ConvLSTM2D,
-    ConvLSTM2DCell,
-    ConvRNN2D,
-)
+from jkeras.layers.convolutional_recurrent import ConvLSTM2D, ConvLSTM2DCell, ConvRNN2D
 from jkeras.layers.core import (
     Activation,
     ActivityRegularization,
@@ -63,24 +52,10 @@ from jkeras.layers.core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
-from jkeras.layers.cudnn_recurrent import (
-    CuDNNGRU,
-    CuDNNLSTM,
-)
-from jkeras.layers.embeddings import (
-    Embedding,
-)
-from jkeras.layers.legacy import (
-    ConvRecurrent2D,
-    Highway,
-    MaxoutDense,
-    Recurrent,
-    accept_old_calls,
-)
-from jkeras.layers.local import (
-    LocallyConnected1D,
-    LocallyConnected2D,
-)
+from jkeras.layers.cudnn_recurrent import CuDNNGRU, CuDNNLSTM
+from jkeras.layers.embeddings import Embedding
+from jkeras.layers.legacy import ConvRecurrent2D, Highway, MaxoutDense, Recurrent, accept_old_calls
+from jkeras.layers.local import LocallyConnected1D, LocallyConnected2D
 from jkeras.layers.merge import (
     Add,
     Average,
@@ -99,14 +74,8 @@ from jkeras.layers.merge import (
     multiply,
     subtract,
 )
-from jkeras.layers.noise import (
-    AlphaDropout,
-    GaussianDropout,
-    GaussianNoise,
-)
-from jkeras.layers.normalization import (
-    BatchNormalization,
-)
+from jkeras.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
+from jkeras.layers.normalization import BatchNormalization
 from jkeras.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -133,21 +102,8 @@ from jkeras.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from jkeras.layers.recurrent import (
-    GRU,
-    LSTM,
-    RNN,
-    GRUCell,
-    LSTMCell,
-    SimpleRNN,
-    SimpleRNNCell,
-    StackedRNNCells,
-)
-from jkeras.layers.wrappers import (
-    Bidirectional,
-    TimeDistributed,
-    Wrapper,
-)
+from jkeras.layers.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
+from jkeras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object
 from jkeras.typing import CustomObjects
 

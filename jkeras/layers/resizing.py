@@ -110,11 +110,7 @@ class UpSampling2D(_UpSampling):
 
     @keeps_arguments
     def __init__(
-        self,
-        size: Window = (2, 2),
-        data_format: Layout = None,
-        interpolation: str = "nearest",
-        **kwargs: Any,
+        self, size: Window = (2, 2), data_format: Layout = None, interpolation: str = "nearest", **kwargs: Any
     ):
         super().__init__(**kwargs)
         if interpolation not in ("nearest", "bilinear"):

@@ -75,10 +75,7 @@ def _shifts(inputs, window, strides, pads, dilation_rate):
     for place in itertools.product(*map(range, window)):
         starts = [p * d for p, d in zip(place, dilation_rate, strict=True)]
         ends = [start + n * s + 1 for start, n, s in zip(starts, steps, strides, strict=True)]
-        yield (
-            place,
-            lax.slice(inputs, (0, *starts, 0), (inputs.shape[0], *ends, inputs.shape[-1]), (1, *strides, 1)),
-        )
+        yield (place, lax.slice(inputs, (0, *starts, 0), (inputs.shape[0], *ends, inputs.shape[-1]), (1, *strides, 1)))
 
 
 def _product(inputs, matrix):
