@@ -91,7 +91,7 @@ class Fitting:
         self.trainer.check_free()
         self.flight: Any = None
         self.verbose, self.epochs, self.epoch, self._first = params["verbose"], params["epochs"], 0, 0
-        self.backup = _backup_among(callbacks)
+        self.backup: Any = _backup_among(callbacks)
         model.history = cbks.History()
         model.history.key = run
         own = []
@@ -186,7 +186,6 @@ class Fitting:
     def save(self, epoch: int, batch: int) -> None:
         """Back up all that the rest of the run depends on, `batch` batches of `epoch` being done."""
         names, leaves, _ = self._flat(self.flight.held.train_state)
-        assert self.backup is not None
         self.backup.save(
             {
                 "key": self.run.key.base,
@@ -207,8 +206,8 @@ class Fitting:
         for name, leaf, before in zip(names, leaves, saved["leaves"], strict=True):
             if np.shape(leaf) != np.shape(before):
                 raise ValueError(
-                    f"BackupAndRestore: {name} has shape {np.shape(leaf)} here and {np.shape(before)} in the backup, "
-                    "which is of another run."
+                    f"BackupAndRestore: {name} has shape {np.shape(leaf)} here and {np.shape(before)} in "
+                    f"{self.backup.path}, which is the backup of another run."
                 )
         kept = list(self.callbacks)
         _agree("callbacks", [name for name, _ in saved["callbacks"]], [type(callback).__name__ for callback in kept])
