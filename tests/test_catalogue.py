@@ -449,8 +449,8 @@ class Scale(layers.Layer):
 
     traces: list = []
 
-    def init(self, key, input_shape):
-        return {"scale": self.weight(key, "scale", (), "ones")}, {}
+    def declare(self, input_shape):
+        return {"scale": self.weight("scale", (), "ones")}, {}
 
     def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
         self.traces.append(self.name)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jkeras import batch
 from jkeras.graph.function import Execution, layers_of, nodes_between, variables_of
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, symbols_in
 from jkeras.lift import lift
@@ -258,7 +259,7 @@ class Program:
         given |= {variable: state.hyperparameters[name] for name, variable in self.numbers.items()}
         given[self.value] = jnp.asarray(value).astype(self.value.dtype)
         given = {symbol: jnp.asarray(array) for symbol, array in given.items()}
-        with Execution(given, key=key, training=True) as execution:
+        with batch.gathered(), Execution(given, key=key, training=True) as execution:  # all devices draw the same
             execution.compute(self.nodes)
         new = [self._next(variable, old, execution) for variable, old in zip(variables, values, strict=True)]
         leaves = list(leaves)

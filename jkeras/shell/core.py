@@ -97,11 +97,12 @@ class NetworkCore:
     # ------------------------------------------------------------------------------------------- variables from outside
 
     def reading(self, trace: Callable, variables: tuple = ()) -> "NetworkCore":
-        """The core whose state also holds `variables`, and what `trace(core)` is found to read beside the state."""
+        """The core whose state also holds `variables`, and what is found to be read beside the state by
+        `trace(core, looking)`, which traces inside of the context `looking`."""
         core = self.with_outside(variables, ())
         while True:
-            with Finder() as seen:
-                trace(core)
+            seen = Finder()
+            trace(core, seen)
             known = core.outside_variables
             if all(one in known for one in seen.found) and all(one in core.updated for one in seen.updated):
                 return core

@@ -250,10 +250,14 @@ class Trainer:
         if kind in self._explored:
             return
 
-        def trace(core):
+        data = example()
+
+        def trace(core, looking):
             if core is not self.core:
                 self._take_up(core)
-            self.programs.explore(kind, self._beginning(kind), *example())
+            beginning = self._beginning(kind)
+            with looking:
+                self.programs.explore(kind, beginning, *data)
 
         self.core.reading(trace)
         self._explored.add(kind)

@@ -65,7 +65,8 @@ class Core(Protocol):
         ...
 
     def reading(self, trace: Callable, variables: tuple = ()) -> "Core":
-        """The core whose state also holds `variables`, and what `trace(core)` is found to read beside the state."""
+        """The core whose state also holds `variables`, and what is found to be read beside the state by
+        `trace(core, looking)`, which traces inside of the context `looking`."""
         ...
 
     def example(self) -> tuple | None:

@@ -238,7 +238,7 @@ def make_step(model: Any, loss: Any, optimizer: Any, *, metrics: dict | None = N
     """
     core, rule = as_core(model), as_rule(optimizer)
     objective = _objective(core.output_names, loss, metrics or {})
-    core = core.reading(lambda core: _trace(Steps(core, objective, rule)), tuple(variables))
+    core = core.reading(lambda core, looking: _trace(Steps(core, objective, rule), looking), tuple(variables))
     steps = Steps(core, objective, rule)
 
     def step(train_state, data):
@@ -272,7 +272,7 @@ def _objective(names, loss, metrics):
     )
 
 
-def _trace(steps):
+def _trace(steps, looking):
     """Trace what a step computes on what inputs look like, with targets that look like the outputs."""
     example = steps.core.example()
     if example is None:
@@ -290,6 +290,6 @@ def _trace(steps):
         return steps.evaluate(params, state, data, random.as_key(0), True)[0]
 
     # Losses may want other targets: what is not found is named when the step is traced.
-    with steps.core.precision(), contextlib.suppress(Exception):
+    with looking, steps.core.precision(), contextlib.suppress(Exception):
         outputs = jax.eval_shape(run, *example)
         jax.eval_shape(loss, *example, outputs)
