@@ -529,7 +529,6 @@ class Batches(callbacks.Callback):
 )
 def test_needs_batches(callback, needs):
     assert CallbackList([callbacks.History(), callback]).needs_batches is needs
-    assert CallbackList([callback]).needs_progress is isinstance(callback, callbacks.ProgbarLogger)
 
 
 def test_lambda_callback_passes_everything_on():

@@ -135,11 +135,6 @@ class CallbackList:
         hooks = ("on_batch_begin", "on_batch_end")
         return any(_overrides(callback, name) for callback in self.callbacks for name in hooks)
 
-    @property
-    def needs_progress(self) -> bool:
-        """Whether a callback wants to hear `on_progress`."""
-        return bool(self._listeners())
-
     def _listeners(self):
         return [callback for callback in self.callbacks if hasattr(callback, "on_progress")]
 
