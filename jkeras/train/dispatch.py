@@ -70,7 +70,7 @@ class Programs:
     def explore(self, kind, train_state, data, size=None):
         """Trace the step of `kind` on `size` examples of `data` (all unless given) without computing anything. A later
         run on one device does not trace it again."""
-        jax.eval_shape(self._step[kind], *self.steps.parts(kind, train_state), _examples(data, size))
+        jax.eval_shape(self._step[kind], *_alike(self.steps.parts(kind, train_state)), _examples(data, size))
 
     def loops(self, kind, parts, data, size) -> bool:
         """Whether several steps run in one dispatch: not where XLA trains convolutions 35 to 50 times slower in a
@@ -78,7 +78,7 @@ class Programs:
         if kind not in self._loops:
             slow = kind == "train" and self.mapping.platform == "cpu"
             if slow:
-                jaxpr = jax.make_jaxpr(self._step[kind])(*parts, _examples(data, size)).jaxpr
+                jaxpr = jax.make_jaxpr(self._step[kind])(*_alike(parts), _examples(data, size)).jaxpr
                 slow = any(one.primitive.name == "conv_general_dilated" for one in equations(jaxpr, "cpu"))
             self._loops[kind] = not slow
         return self._loops[kind]
@@ -261,6 +261,11 @@ def _groups(batches, room):
 def _rows(data, rows):
     """The examples of `data` at `rows`."""
     return jax.tree.map(lambda array: array[rows], data)
+
+
+def _alike(tree):
+    """What the arrays of `tree` look like, wherever they are: so a step is traced once for all places."""
+    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), tree)
 
 
 def _examples(data, size):
