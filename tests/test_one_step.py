@@ -76,9 +76,7 @@ def dense(options, arguments):
 
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize(("options", "arguments", "fitting", "loss", "after"), CASES.values(), ids=CASES)
-def test_a_step_follows_the_loss(request, options, arguments, fitting, loss, after, devices):
-    if devices == 2 and "activity_regularizer" in options:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="each device adds up its own part of the batch"))
+def test_a_step_follows_the_loss(options, arguments, fitting, loss, after, devices):
     model = dense(options, {"devices": devices, **arguments})
     history = model.fit(X, Y, batch_size=ROWS, epochs=1, verbose=0, **fitting).history
     value, (kernel, bias) = jax.value_and_grad(loss, argnums=(0, 1))(KERNEL, BIAS)
