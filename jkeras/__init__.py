@@ -43,23 +43,6 @@ def __getattr__(name):
 
 
 __all__ = [
-    "Input",
-    "Model",
-    "Sequential",
-    "activations",
-    "backend",
-    "callbacks",
-    "constraints",
-    "datasets",
-    "engine",
-    "initializers",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "optimizers",
-    "random",
-    "regularizers",
-    "train",
-    "utils",
-]
+    "Input", "Model", "Sequential", "activations", "backend", "callbacks", "constraints", "datasets", "engine",
+    "initializers", "layers", "losses", "metrics", "models", "optimizers", "random", "regularizers", "train", "utils",
+]  # fmt: skip

@@ -71,10 +71,7 @@ def whole(tree: Any):
     """Every array of `tree`, of which each part of the batch has its examples, with the examples of all parts."""
     if _shards.get() is None:
         return tree
-    return jax.tree.map(
-        lambda array: lax.all_gather(array, AXIS, tiled=True) if jnp.ndim(array) else array,
-        tree,
-    )
+    return jax.tree.map(lambda array: lax.all_gather(array, AXIS, tiled=True) if jnp.ndim(array) else array, tree)
 
 
 def first_place(local_size: Any):

@@ -11,15 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
-    "data_format",
-    "epsilon",
-    "floatx",
-    "image_data_format",
-    "precision",
-    "set_epsilon",
-    "set_floatx",
+    "data_format", "epsilon", "floatx", "image_data_format", "precision", "set_epsilon", "set_floatx",
     "set_image_data_format",
-]
+]  # fmt: skip
 
 _FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 _DATA_FORMATS = ("channels_last", "channels_first")

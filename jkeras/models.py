@@ -17,18 +17,9 @@ from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
 from jkeras.utils.layer_utils import print_summary
 
 __all__ = [
-    "Input",
-    "InputLayer",
-    "Layer",
-    "Model",
-    "Sequential",
-    "clone_model",
-    "load_model",
-    "model_from_config",
-    "model_from_json",
-    "model_from_yaml",
-    "save_model",
-]
+    "Input", "InputLayer", "Layer", "Model", "Sequential", "clone_model", "load_model", "model_from_config",
+    "model_from_json", "model_from_yaml", "save_model",
+]  # fmt: skip
 
 
 class Model(Trainable):
@@ -250,7 +241,7 @@ class Sequential(Model):
 
     def predict_classes(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> Any:
         """The class of each example: the index of the largest output, or whether a single output is above 0.5."""
-        probabilities = self.predict(x, batch_size=batch_size, verbose=verbose)
+        probabilities: Any = self.predict(x, batch_size=batch_size, verbose=verbose)
         if probabilities.shape[-1] > 1:
             return probabilities.argmax(axis=-1)
         return (probabilities > 0.5).astype("int32")

@@ -28,21 +28,9 @@ from jax import lax
 from jkeras import batch
 
 __all__ = [
-    "Key",
-    "Run",
-    "as_key",
-    "as_run",
-    "bernoulli",
-    "host",
-    "host_key",
-    "is_seeded",
-    "next_key",
-    "next_run_key",
-    "normal",
-    "seed",
-    "truncated_normal",
-    "uniform",
-]
+    "Key", "Run", "as_key", "as_run", "bernoulli", "host", "host_key", "is_seeded", "next_key", "next_run_key",
+    "normal", "seed", "truncated_normal", "uniform",
+]  # fmt: skip
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["base", "first"], meta_fields=["path"])

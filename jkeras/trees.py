@@ -43,9 +43,10 @@ def drop(tree: dict, path: tuple) -> dict:
     """`tree` without what stands at `path`, and without parts that are empty then."""
     if get(tree, path) is None:
         return tree
-    rest = {name: part for name, part in tree.items() if name != path[0]}
-    inner = drop(tree[path[0]], path[1:]) if len(path) > 1 else {}
-    return {**rest, path[0]: inner} if inner else rest
+    first, *below = path
+    rest = {name: part for name, part in tree.items() if name != first}
+    inner = drop(tree[first], tuple(below)) if below else {}
+    return {**rest, first: inner} if inner else rest
 
 
 def split(tree: dict, chosen: Callable[[tuple], bool], path: tuple = ()) -> tuple[dict, dict]:

@@ -109,14 +109,9 @@ def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation
 
 @lift
 def conv2d_transpose(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    output_shape: Sequence[int],
-    strides: Ints = (1, 1),
-    padding: str = "valid",
-    data_format: Layout = None,
-    dilation_rate: Ints = (1, 1),
-) -> Array:
+    x: ArrayLike, kernel: ArrayLike, output_shape: Sequence[int], strides: Ints = (1, 1), padding: str = "valid",
+    data_format: Layout = None, dilation_rate: Ints = (1, 1),
+) -> Array:  # fmt: skip
     """The transpose of a convolution of images, to the shape `output_shape`. kernel: (rows, columns, out, in)."""
     dilation_rate = _tuple(dilation_rate, 2)
     return _transposed(x, kernel, output_shape, _tuple(strides, 2), padding, data_format, dilation_rate)
@@ -141,14 +136,9 @@ def _separable(name, text, one: Ints):
 
     @lifted(name, text)
     def separable(
-        x: ArrayLike,
-        depthwise_kernel: ArrayLike,
-        pointwise_kernel: ArrayLike,
-        strides: Ints = one,
-        padding: str = "valid",
-        data_format: Layout = None,
-        dilation_rate: Ints = one,
-    ) -> Array:
+        x: ArrayLike, depthwise_kernel: ArrayLike, pointwise_kernel: ArrayLike, strides: Ints = one,
+        padding: str = "valid", data_format: Layout = None, dilation_rate: Ints = one,
+    ) -> Array:  # fmt: skip
         options = (_tuple(strides, axes), padding, config.data_format(data_format), _tuple(dilation_rate, axes))
         return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
 
@@ -220,10 +210,7 @@ def local_conv2d(
     places = []
     for row in range(rows):
         for column in range(columns):
-            window = (
-                slice(row * down, row * down + height),
-                slice(column * right, column * right + width),
-            )
+            window = (slice(row * down, row * down + height), slice(column * right, column * right + width))
             part = x[(slice(None), slice(None), *window) if first else (slice(None), *window)]
             places.append(part.reshape((part.shape[0], -1)))
     outputs = jnp.einsum("pbi,pio->bpo", jnp.stack(places), kernel)
@@ -260,14 +247,9 @@ pool3d = _pooling("pool3d", "volumes", (1, 1, 1))
 
 @lift
 def batch_normalization(
-    x: ArrayLike,
-    mean: ArrayLike,
-    var: ArrayLike,
-    beta: ArrayLike | None,
-    gamma: ArrayLike | None,
-    axis: int = -1,
+    x: ArrayLike, mean: ArrayLike, var: ArrayLike, beta: ArrayLike | None, gamma: ArrayLike | None, axis: int = -1,
     epsilon: float = 1e-3,
-) -> Array:
+) -> Array:  # fmt: skip
     """gamma * (x - mean) / sqrt(var + epsilon) + beta.
 
     Arguments:
@@ -387,15 +369,10 @@ def _inside(function):
 
 @lift
 def rnn(
-    step_function: Function,
-    inputs: ArrayLike,
-    initial_states: Sequence[ArrayLike],
-    go_backwards: bool = False,
-    mask: ArrayLike | None = None,
-    constants: Sequence[ArrayLike] | None = None,
-    unroll: bool = False,
+    step_function: Function, inputs: ArrayLike, initial_states: Sequence[ArrayLike], go_backwards: bool = False,
+    mask: ArrayLike | None = None, constants: Sequence[ArrayLike] | None = None, unroll: bool = False,
     input_length: int | None = None,
-) -> tuple:
+) -> tuple:  # fmt: skip
     """Run a step function over the time axis.
 
     Arguments:

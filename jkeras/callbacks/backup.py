@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from typing import Any
 
 from jkeras.callbacks.base import Callback
 from jkeras.serialize import checkpoint
@@ -39,7 +40,7 @@ class BackupAndRestore(Callback):
             raise ValueError(f"BackupAndRestore: every must be 'epoch' or a number of steps; got {every!r}.")
         self.directory, self.every = os.fspath(directory), every
 
-    def observer(self, fitting):
+    def observer(self, fitting: Any):
         return None if self.every == "epoch" else _Saving(fitting, self.every)
 
     @property

@@ -223,14 +223,9 @@ class LambdaCallback(Callback):
     """
 
     def __init__(
-        self,
-        on_epoch_begin: Function | None = None,
-        on_epoch_end: Function | None = None,
-        on_batch_begin: Function | None = None,
-        on_batch_end: Function | None = None,
-        on_train_begin: Function | None = None,
-        on_train_end: Function | None = None,
-        **kwargs,
-    ):
+        self, on_epoch_begin: Function | None = None, on_epoch_end: Function | None = None,
+        on_batch_begin: Function | None = None, on_batch_end: Function | None = None,
+        on_train_begin: Function | None = None, on_train_end: Function | None = None, **kwargs,
+    ):  # fmt: skip
         hooks = {name: hook for name, hook in locals().items() if name.startswith("on_") and hook is not None}
         self.__dict__.update(kwargs, **hooks)

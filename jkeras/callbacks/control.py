@@ -58,15 +58,9 @@ class ModelCheckpoint(Callback):
     state_names = ("best", "epochs_since_last_save")
 
     def __init__(
-        self,
-        filepath: PathLike,
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        save_weights_only: bool = False,
-        mode: str = "auto",
-        period: int = 1,
-    ):
+        self, filepath: PathLike, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
+        save_weights_only: bool = False, mode: str = "auto", period: int = 1,
+    ):  # fmt: skip
         self.filepath = os.fspath(filepath)
         self.monitor, self.verbose, self.period = monitor, verbose, period
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
@@ -123,15 +117,9 @@ class EarlyStopping(Callback):
     state_names = ("best", "best_weights", "stopped_epoch", "wait")
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        min_delta: float = 0,
-        patience: int = 0,
-        verbose: int = 0,
-        mode: str = "auto",
-        baseline: float | None = None,
-        restore_best_weights: bool = False,
-    ):
+        self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0, mode: str = "auto",
+        baseline: float | None = None, restore_best_weights: bool = False,
+    ):  # fmt: skip
         self.monitor, self.patience, self.verbose, self.baseline = monitor, patience, verbose, baseline
         self.restore_best_weights = restore_best_weights
         maximized = _is_maximized(self, mode, monitor, lambda name: "acc" in name)
@@ -244,17 +232,9 @@ class ReduceLROnPlateau(Callback):
     state_names = ("best", "cooldown_counter", "wait")
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        factor: float = 0.1,
-        patience: int = 10,
-        verbose: int = 0,
-        mode: str = "auto",
-        min_delta: float = 1e-4,
-        cooldown: int = 0,
-        min_lr: float = 0,
-        **kwargs,
-    ):
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0, **kwargs,
+    ):  # fmt: skip
         if factor >= 1.0:
             raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. (factor={factor})")
         if "epsilon" in kwargs:

@@ -1,6 +1,7 @@
 """Where a NaN or an infinity began: one training step, looked at layer by layer, forward and backward."""
 
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,9 @@ from jkeras import trees
 from jkeras.graph.function import observed
 from jkeras.serialize import checkpoint
 from jkeras.train.mapping import copied, whole
-from jkeras.train.observe import Observer
+from jkeras.train.observe import Observer, View
+from jkeras.train.state import TrainState
+from jkeras.typing import PathLike
 
 __all__ = ["Watch", "diagnose", "reproduce"]
 
@@ -38,15 +41,15 @@ class Watch(Observer):
         trainer: what trains; directory: where to write a bad step.
     """
 
-    def __init__(self, trainer, directory):
+    def __init__(self, trainer: Any, directory: str):
         self.trainer, self.directory = trainer, directory
-        self._before = None
+        self._before: Any = None
 
-    def before(self, view):
+    def before(self, view: View):
         # A copy of the state, whose memory the dispatch takes over.
         self._before = copied(whole(view.train_state))
 
-    def after(self, view):
+    def after(self, view: View):
         """Look at the result of a dispatch.
 
         Raises:
@@ -54,7 +57,7 @@ class Watch(Observer):
         """
         if _is_fine(_result(whole(view.train_state))):
             return
-        now, data = self._before, None
+        now, data = self._before, ()
         step = jax.jit(self.trainer.steps.train)
         for made in view.batches:
             data = made()
@@ -71,7 +74,7 @@ class Watch(Observer):
         raise FloatingPointError(f"Step {int(now.step)}: {found['message']} What reproduces it is in {path}.")
 
 
-def reproduce(trainer, path) -> dict:
+def reproduce(trainer: Any, path: PathLike) -> dict:
     """Repeat the step in a file that `Watch` wrote; the trainer takes over the state from before it.
 
     Raises:
@@ -94,7 +97,7 @@ def reproduce(trainer, path) -> dict:
 # ----------------------------------------------------------------------------------------------------- one step
 
 
-def diagnose(trainer, train_state, data) -> dict:
+def diagnose(trainer: Any, train_state: TrainState, data: tuple) -> dict:
     """Where the first number that is not finite came from in a training step on `data`.
 
     Returns:

@@ -34,7 +34,7 @@ class NaNPostMortem(Callback):
     def __init__(self, directory: PathLike):
         self.directory = os.fspath(directory)
 
-    def observer(self, fitting):
+    def observer(self, fitting: Any):
         return Watch(fitting.trainer, self.directory)
 
     @staticmethod

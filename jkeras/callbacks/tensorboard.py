@@ -1,6 +1,5 @@
 """`TensorBoard`: what happens in training, written for TensorBoard to show."""
 
-import collections
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,19 +49,12 @@ class TensorBoard(Callback):
     state_names = ("next_step", "samples_seen", "samples_seen_at_last_write")
 
     def __init__(
-        self,
-        log_dir: PathLike = "./logs",
-        histogram_freq: int = 0,
-        batch_size: int = 32,
-        write_graph: bool = True,
-        write_grads: bool = False,
-        write_images: bool = False,
-        embeddings_freq: int = 0,
+        self, log_dir: PathLike = "./logs", histogram_freq: int = 0, batch_size: int = 32, write_graph: bool = True,
+        write_grads: bool = False, write_images: bool = False, embeddings_freq: int = 0,
         embeddings_layer_names: Sequence[str] | None = None,
-        embeddings_metadata: PathLike | Mapping[str, PathLike] | None = None,
-        embeddings_data: Any = None,
+        embeddings_metadata: PathLike | Mapping[str, PathLike] | None = None, embeddings_data: Any = None,
         update_freq: str | int = "epoch",
-    ):
+    ):  # fmt: skip
         require_tensorboardx()
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq, self.batch_size = histogram_freq, batch_size
@@ -170,11 +162,11 @@ class TensorBoard(Callback):
 
     def _mean_gradients(self) -> dict:
         """weight -> the gradient of the loss on the validation data."""
-        totals, examples = collections.Counter(), 0
+        totals, examples = {}, 0
         for inputs, *others in self._validation_batches():
             inputs = [np.asarray(rows, symbol.dtype) for symbol, rows in zip(self.model.inputs, inputs, strict=True)]
             for weight, gradient in self.model.trainer.loss_gradients((inputs, *others)).items():
-                totals[weight] = totals[weight] + len(inputs[0]) * np.asarray(gradient)
+                totals[weight] = totals.get(weight, 0.0) + len(inputs[0]) * np.asarray(gradient)
             examples += len(inputs[0])
         return {weight: total / examples for weight, total in totals.items()}
 

@@ -22,16 +22,9 @@ from jkeras import config, traits
 from jkeras.typing import DType, Function, Shape
 
 __all__ = [
-    "batch_slices",
-    "check_lengths",
-    "check_loss_and_target_compatibility",
-    "is_lazy",
-    "slice_rows",
-    "split_validation",
-    "standardize_inputs",
-    "standardize_targets",
-    "standardize_weights",
-]
+    "batch_slices", "check_lengths", "check_loss_and_target_compatibility", "is_lazy", "slice_rows",
+    "split_validation", "standardize_inputs", "standardize_targets", "standardize_weights",
+]  # fmt: skip
 
 _ONE_HOT_HINT = (
     "`categorical_crossentropy` expects targets to be binary matrices (1s and 0s) of shape (samples, classes). For "

@@ -204,16 +204,10 @@ class OrderedEnqueuer(SequenceEnqueuer):
     """
 
     def __init__(
-        self,
-        sequence: Any,
-        use_multiprocessing: bool = False,
-        shuffle: bool = False,
-        *,
-        order: Callable[[int], Iterable[int]] | None = None,
-        epoch: int = 0,
-        position: int = 0,
+        self, sequence: Any, use_multiprocessing: bool = False, shuffle: bool = False, *,
+        order: Callable[[int], Iterable[int]] | None = None, epoch: int = 0, position: int = 0,
         limit: int | None = None,
-    ):
+    ):  # fmt: skip
         super().__init__(sequence, use_multiprocessing, limit=limit)
         if order is not None and shuffle:
             raise ValueError("OrderedEnqueuer: give either order or shuffle=True, not both.")
@@ -294,14 +288,9 @@ class GeneratorEnqueuer(SequenceEnqueuer):
     """
 
     def __init__(
-        self,
-        sequence: Any,
-        use_multiprocessing: bool = False,
-        wait_time: float | None = None,
-        random_seed: int | None = None,
-        *,
-        limit: int | None = None,
-    ):
+        self, sequence: Any, use_multiprocessing: bool = False, wait_time: float | None = None,
+        random_seed: int | None = None, *, limit: int | None = None,
+    ):  # fmt: skip
         super().__init__(sequence, use_multiprocessing, limit=limit)
         self.random_seed = random_seed
         if wait_time is not None:

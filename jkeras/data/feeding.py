@@ -70,10 +70,10 @@ class Batches:
 
     resident = False
 
-    def __init__(self, make, steps=1, examples=None):
+    def __init__(self, make: Callable[[], Iterator[Any]], steps: int = 1, examples: int | None = None):
         self._make, self.steps, self.examples = make, steps, examples
 
-    def batches(self, epoch, start=0):
+    def batches(self, epoch: int, start: int = 0):
         """The batches from number `start` on."""
         return itertools.islice(self._make(), start, None)
 

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import warnings
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,20 +18,12 @@ from jkeras.graph import describe
 from jkeras.layers.core import allow_code as code_allowed
 from jkeras.serialize import hdf5
 from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
+from jkeras.typing import CustomObjects, PathLike
 
 __all__ = [
-    "load_model",
-    "load_weights",
-    "model_from_config",
-    "model_from_json",
-    "model_from_yaml",
-    "pickle_model",
-    "save_model",
-    "save_weights",
-    "to_json",
-    "to_yaml",
-    "unpickle_model",
-]
+    "load_model", "load_weights", "model_from_config", "model_from_json", "model_from_yaml", "pickle_model",
+    "save_model", "save_weights", "to_json", "to_yaml", "unpickle_model",
+]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------- graphs as text
@@ -57,20 +50,20 @@ def _described(model) -> dict:
     return {"class_name": type(model).__name__, "config": model.get_config()}
 
 
-def to_json(model, **kwargs) -> str:
+def to_json(model: Any, **kwargs) -> str:
     """The graph of `model`, without weights, as JSON text; `kwargs` go to `json.dumps`."""
     written_by = {"keras_version": hdf5.KERAS_VERSION, "backend": hdf5.BACKEND}
     return json.dumps(_described(model) | written_by, default=_plain, **kwargs)
 
 
-def to_yaml(model, **kwargs) -> str:
+def to_yaml(model: Any, **kwargs) -> str:
     """The graph of `model`, without weights, as YAML text; `kwargs` go to `yaml.dump`."""
     import yaml
 
     return yaml.safe_dump(json.loads(to_json(model)), **kwargs)
 
 
-def model_from_config(config, custom_objects=None, *, allow_code=False):
+def model_from_config(config: dict, custom_objects: CustomObjects = None, *, allow_code: bool = False):
     """A new model, not compiled, from {'class_name': ..., 'config': ...}.
 
     Arguments:
@@ -91,12 +84,12 @@ def model_from_config(config, custom_objects=None, *, allow_code=False):
         return describe.layer_from_config(config, custom_objects)
 
 
-def model_from_json(json_string, custom_objects=None, *, allow_code=False):
+def model_from_json(json_string: str, custom_objects: CustomObjects = None, *, allow_code: bool = False):
     """A new model, not compiled, from what `to_json` gave; see `model_from_config`."""
     return model_from_config(json.loads(json_string), custom_objects, allow_code=allow_code)
 
 
-def model_from_yaml(yaml_string, custom_objects=None, *, allow_code=False):
+def model_from_yaml(yaml_string: str, custom_objects: CustomObjects = None, *, allow_code: bool = False):
     """A new model, not compiled, from what `to_yaml` gave; see `model_from_config`."""
     import yaml
 
@@ -104,8 +97,12 @@ def model_from_yaml(yaml_string, custom_objects=None, *, allow_code=False):
         """YAML's safe loader, and the harmless tags that Keras writes: tuples, and the texts of Python 2."""
 
     tag = "tag:yaml.org,2002:python/"
-    Loader.add_constructor(tag + "tuple", lambda loader, node: tuple(loader.construct_sequence(node, deep=True)))
-    Loader.add_constructor(tag + "unicode", lambda loader, node: loader.construct_scalar(node))
+    readers: dict[str, Any] = {
+        "tuple": lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
+        "unicode": lambda loader, node: loader.construct_scalar(node),
+    }
+    for name, reader in readers.items():
+        Loader.add_constructor(tag + name, reader)
     return model_from_config(yaml.load(yaml_string, Loader), custom_objects, allow_code=allow_code)
 
 
@@ -202,7 +199,7 @@ def _assign(pairs):
         variable.value = value
 
 
-def save_weights(model, filepath, overwrite=True):
+def save_weights(model: Any, filepath: PathLike, overwrite: bool = True):
     """Write the weights of `model` to an HDF5 file, completely or not at all.
 
     Arguments:
@@ -217,7 +214,9 @@ def save_weights(model, filepath, overwrite=True):
             _write_weights(group, model.layers)
 
 
-def load_weights(model, filepath, by_name=False, skip_mismatch=False, reshape=False):
+def load_weights(
+    model: Any, filepath: PathLike, by_name: bool = False, skip_mismatch: bool = False, reshape: bool = False
+):
     """Load weights from an HDF5 file of weights or of a whole model; everything is checked before anything is changed.
 
     Arguments:
@@ -247,7 +246,7 @@ def _may_write(filepath, overwrite) -> bool:
 # ------------------------------------------------------------------------------------------------------ whole models
 
 
-def save_model(model, filepath, overwrite=True, include_optimizer=True):
+def save_model(model: Any, filepath: Any, overwrite: bool = True, include_optimizer: bool = True):
     """Write graph, weights, compile arguments and optimizer state to one HDF5 file, completely or not at all.
 
     Arguments:
@@ -297,7 +296,7 @@ def _write_training(group, model):
         hdf5.write_arrays(group.create_group("optimizer_weights"), named)
 
 
-def load_model(filepath, custom_objects=None, compile=True, allow_code=False):
+def load_model(filepath: Any, custom_objects: CustomObjects = None, compile: bool = True, allow_code: bool = False):
     """A model from a file that `save_model`, of this package or of Keras 2, wrote.
 
     Arguments:
@@ -369,7 +368,7 @@ def _restore_optimizer(model, arrays):
 # ----------------------------------------------------------------------------------------------------------- pickles
 
 
-def pickle_model(model) -> bytes:
+def pickle_model(model: Any) -> bytes:
     """What a pickle holds of `model`: the bytes of the file that `save_model` writes."""
     import h5py
 

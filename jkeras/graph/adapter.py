@@ -24,19 +24,9 @@ from jkeras.graph.tensor import Variable
 from jkeras.serialize.objects import has_arg
 
 __all__ = [
-    "adopt",
-    "apply_from_call",
-    "bound_scope",
-    "call_in_scope",
-    "call_native",
-    "declared",
-    "drawn",
-    "drawn_again",
-    "name_scope",
-    "native_declare",
-    "scoped_name",
-    "through_run",
-]
+    "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn", "drawn_again",
+    "name_scope", "native_declare", "scoped_name", "through_run",
+]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
 
@@ -222,18 +212,12 @@ def _on_host(draw, key, shape, dtype):
 
 
 def apply_from_call(
-    self,
-    params: dict,
-    state: dict,
-    inputs: Any,
-    *,
-    key: Any = None,
-    training: bool = False,
-    mask: Any = None,
+    self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
     **arguments: Any,
-):
+):  # fmt: skip
     """Outputs and next state of a layer that computes in `call`."""
     around = current_scope()
+    assert around is not None, "run opens a scope around apply"
     layer = self.twin()
     if not self.built:
         layer.build(jax.tree.map(lambda array: tuple(array.shape), inputs))

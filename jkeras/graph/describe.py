@@ -12,14 +12,9 @@ from jkeras.serialize.objects import deserialize_keras_object
 from jkeras.typing import CustomObjects
 
 __all__ = [
-    "graph_config",
-    "graph_from_config",
-    "layer_from_config",
-    "layer_table",
-    "numbered_name",
-    "sequential_config",
+    "graph_config", "graph_from_config", "layer_from_config", "layer_table", "numbered_name", "sequential_config",
     "sequential_from_config",
-]
+]  # fmt: skip
 
 
 def numbered_name(cls: type) -> str:

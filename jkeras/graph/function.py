@@ -19,15 +19,9 @@ from jkeras.graph.scope import Scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 
 __all__ = [
-    "Execution",
-    "Function",
-    "gradients",
-    "gradients_or_none",
-    "layers_of",
-    "nodes_between",
-    "observed",
+    "Execution", "Function", "gradients", "gradients_or_none", "layers_of", "nodes_between", "observed",
     "variables_of",
-]
+]  # fmt: skip
 
 
 def nodes_between(inputs: Any, outputs: Any) -> list:

@@ -27,10 +27,7 @@ def _unknown_sizes() -> tuple:
 
 
 # Sizes to try where a function branches on an unknown size: a result size that differs between the two is unknown too.
-_PROBES = (
-    (2,) + (36,) * 11,
-    (3,) + (48,) * 11,
-)
+_PROBES = ((2,) + (36,) * 11, (3,) + (48,) * 11)
 
 
 def _structs(values, sizes):

@@ -45,7 +45,7 @@ def is_symbol(value: Any) -> bool:
     return isinstance(value, SymbolicTensor)
 
 
-def map_symbols(function: Callable, nest: Any):
+def map_symbols(function: Callable, nest: Any) -> Any:
     """`nest` (lists, tuples and dicts of anything) with `function` applied to each symbol in it."""
     if isinstance(nest, SymbolicTensor):
         return function(nest)
@@ -190,18 +190,10 @@ class Variable(SymbolicTensor):
     """
 
     def __init__(
-        self,
-        shape: Any,
-        dtype: Any,
-        name: str,
-        *,
-        value: Any = None,
-        draw: Callable | None = None,
-        trainable: bool = True,
-        regularizer: Callable | None = None,
-        constraint: Callable | None = None,
+        self, shape: Any, dtype: Any, name: str, *, value: Any = None, draw: Callable | None = None,
+        trainable: bool = True, regularizer: Callable | None = None, constraint: Callable | None = None,
         key: Any = None,
-    ):
+    ):  # fmt: skip
         super().__init__(shape, dtype, name)
         self.draw = draw
         self.trainable = trainable
@@ -229,6 +221,7 @@ class Variable(SymbolicTensor):
         if value is None and self._owner is not None:  # lent by another thread, just now
             return self.current()
         if value is None:
+            assert self.draw is not None, "a variable is made with a value or with how to draw it"
             with jax.ensure_compile_time_eval():
                 self._value = value = self.draw(self.key)
         return value
@@ -244,7 +237,7 @@ class Variable(SymbolicTensor):
     #: Whether a run may have the value while it moves it on.
     lends = True
 
-    def lend(self, owner, *, holding=True) -> None:
+    def lend(self, owner: Any, *, holding: bool = True) -> None:
         """Let `owner` know the value from now on: `owner.read([self])` gives it, `owner.set(self)` takes over what was
         stored. Unless `holding`, nothing is stored meanwhile."""
         self._times_lent += 1
@@ -252,7 +245,7 @@ class Variable(SymbolicTensor):
         if not holding:
             self._value = None
 
-    def give_back(self, array) -> None:
+    def give_back(self, array: Any) -> None:
         """Hold `array`, unchecked, and no longer ask anybody."""
         self._value = array
         self._owner = None

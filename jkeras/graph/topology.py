@@ -30,15 +30,9 @@ class InputLayer(Layer):
     """
 
     def __init__(
-        self,
-        input_shape: Any = None,
-        batch_size: int | None = None,
-        batch_input_shape: Any = None,
-        dtype: Any = None,
-        input_tensor: Any = None,
-        sparse: bool = False,
-        name: str | None = None,
-    ):
+        self, input_shape: Any = None, batch_size: int | None = None, batch_input_shape: Any = None, dtype: Any = None,
+        input_tensor: Any = None, sparse: bool = False, name: str | None = None,
+    ):  # fmt: skip
         if sparse:
             raise ValueError(
                 f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer "
@@ -166,7 +160,6 @@ class Network(Layer):
                 number = [layer.name for layer in self.output_layers[:place]].count(output_name)
                 if number:
                     self.output_names[place] = f"{output_name}_{number}"
-        self._positions = {layer: position for position, layer in enumerate(self._layers)}
         self.built = True
         if not self._inbound_nodes:
             LayerNode.of_network(self)

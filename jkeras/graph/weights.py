@@ -57,15 +57,9 @@ class HoldsWeights:
         return _drawn(name, tuple(shape), dtype, initializer, regularizer=regularizer, constraint=constraint)
 
     def add_weight(
-        self,
-        name: str | None = None,
-        shape: Iterable | None = None,
-        dtype: str | None = None,
-        initializer: Any = None,
-        regularizer: Any = None,
-        trainable: bool = True,
-        constraint: Any = None,
-    ) -> Variable:
+        self, name: str | None = None, shape: Iterable | None = None, dtype: str | None = None, initializer: Any = None,
+        regularizer: Any = None, trainable: bool = True, constraint: Any = None,
+    ) -> Variable:  # fmt: skip
         """A new weight, for use in `build`; `initializer` is Glorot's uniform unless given."""
         name = name or "variable"
         variable = _drawn(

@@ -2,14 +2,7 @@
 
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.graph.topology import Input, InputLayer, Network
-from jkeras.layers.advanced_activations import (
-    ELU,
-    LeakyReLU,
-    PReLU,
-    ReLU,
-    Softmax,
-    ThresholdedReLU,
-)
+from jkeras.layers.advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from jkeras.layers.convolutional import (
     AtrousConv1D,
     AtrousConv2D,
@@ -43,11 +36,7 @@ from jkeras.layers.convolutional import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
-from jkeras.layers.convolutional_recurrent import (
-    ConvLSTM2D,
-    ConvLSTM2DCell,
-    ConvRNN2D,
-)
+from jkeras.layers.convolutional_recurrent import ConvLSTM2D, ConvLSTM2DCell, ConvRNN2D
 from jkeras.layers.core import (
     Activation,
     ActivityRegularization,
@@ -63,24 +52,10 @@ from jkeras.layers.core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
-from jkeras.layers.cudnn_recurrent import (
-    CuDNNGRU,
-    CuDNNLSTM,
-)
-from jkeras.layers.embeddings import (
-    Embedding,
-)
-from jkeras.layers.legacy import (
-    ConvRecurrent2D,
-    Highway,
-    MaxoutDense,
-    Recurrent,
-    accept_old_calls,
-)
-from jkeras.layers.local import (
-    LocallyConnected1D,
-    LocallyConnected2D,
-)
+from jkeras.layers.cudnn_recurrent import CuDNNGRU, CuDNNLSTM
+from jkeras.layers.embeddings import Embedding
+from jkeras.layers.legacy import ConvRecurrent2D, Highway, MaxoutDense, Recurrent, accept_old_calls
+from jkeras.layers.local import LocallyConnected1D, LocallyConnected2D
 from jkeras.layers.merge import (
     Add,
     Average,
@@ -99,14 +74,8 @@ from jkeras.layers.merge import (
     multiply,
     subtract,
 )
-from jkeras.layers.noise import (
-    AlphaDropout,
-    GaussianDropout,
-    GaussianNoise,
-)
-from jkeras.layers.normalization import (
-    BatchNormalization,
-)
+from jkeras.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
+from jkeras.layers.normalization import BatchNormalization
 from jkeras.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -133,148 +102,31 @@ from jkeras.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from jkeras.layers.recurrent import (
-    GRU,
-    LSTM,
-    RNN,
-    GRUCell,
-    LSTMCell,
-    SimpleRNN,
-    SimpleRNNCell,
-    StackedRNNCells,
-)
-from jkeras.layers.wrappers import (
-    Bidirectional,
-    TimeDistributed,
-    Wrapper,
-)
+from jkeras.layers.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell, StackedRNNCells
+from jkeras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object
+from jkeras.typing import CustomObjects
 
 __all__ = [
-    "ELU",
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Activation",
-    "ActivityRegularization",
-    "Add",
-    "AlphaDropout",
-    "AtrousConv1D",
-    "AtrousConv2D",
-    "AtrousConvolution1D",
-    "AtrousConvolution2D",
-    "Average",
-    "AveragePooling1D",
-    "AveragePooling2D",
-    "AveragePooling3D",
-    "AvgPool1D",
-    "AvgPool2D",
-    "AvgPool3D",
-    "BatchNormalization",
-    "Bidirectional",
-    "Concatenate",
-    "Conv1D",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Conv3D",
-    "Conv3DTranspose",
-    "ConvLSTM2D",
-    "ConvLSTM2DCell",
-    "ConvRNN2D",
-    "ConvRecurrent2D",
-    "Convolution1D",
-    "Convolution2D",
-    "Convolution2DTranspose",
-    "Convolution3D",
-    "Cropping1D",
-    "Cropping2D",
-    "Cropping3D",
-    "CuDNNGRU",
-    "CuDNNLSTM",
-    "Deconv2D",
-    "Deconv3D",
-    "Deconvolution2D",
-    "Deconvolution3D",
-    "Dense",
-    "DepthwiseConv2D",
-    "Dot",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "GRUCell",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D",
-    "GlobalAveragePooling3D",
-    "GlobalAvgPool1D",
-    "GlobalAvgPool2D",
-    "GlobalAvgPool3D",
-    "GlobalMaxPool1D",
-    "GlobalMaxPool2D",
-    "GlobalMaxPool3D",
-    "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D",
-    "GlobalMaxPooling3D",
-    "Highway",
-    "Input",
-    "InputLayer",
-    "InputSpec",
-    "LSTMCell",
-    "Lambda",
-    "Layer",
-    "LeakyReLU",
-    "LocallyConnected1D",
-    "LocallyConnected2D",
-    "Masking",
-    "MaxPool1D",
-    "MaxPool2D",
-    "MaxPool3D",
-    "MaxPooling1D",
-    "MaxPooling2D",
-    "MaxPooling3D",
-    "Maximum",
-    "MaxoutDense",
-    "Minimum",
-    "Multiply",
-    "PReLU",
-    "Permute",
-    "ReLU",
-    "Recurrent",
-    "RepeatVector",
-    "Reshape",
-    "SeparableConv1D",
-    "SeparableConv2D",
-    "SeparableConvolution1D",
-    "SeparableConvolution2D",
-    "SimpleRNN",
-    "SimpleRNNCell",
-    "Softmax",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "StackedRNNCells",
-    "Subtract",
-    "ThresholdedReLU",
-    "TimeDistributed",
-    "UpSampling1D",
-    "UpSampling2D",
-    "UpSampling3D",
-    "Wrapper",
-    "ZeroPadding1D",
-    "ZeroPadding2D",
-    "ZeroPadding3D",
-    "add",
-    "average",
-    "concatenate",
-    "deserialize",
-    "dot",
-    "maximum",
-    "minimum",
-    "multiply",
-    "serialize",
-    "subtract",
-]
+    "ELU", "GRU", "LSTM", "RNN", "Activation", "ActivityRegularization", "Add", "AlphaDropout", "AtrousConv1D",
+    "AtrousConv2D", "AtrousConvolution1D", "AtrousConvolution2D", "Average", "AveragePooling1D", "AveragePooling2D",
+    "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Bidirectional", "Concatenate",
+    "Conv1D", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D",
+    "ConvRecurrent2D", "Convolution1D", "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Cropping1D",
+    "Cropping2D", "Cropping3D", "CuDNNGRU", "CuDNNLSTM", "Deconv2D", "Deconv3D", "Deconvolution2D", "Deconvolution3D",
+    "Dense", "DepthwiseConv2D", "Dot", "Dropout", "Embedding", "Flatten", "GRUCell", "GaussianDropout",
+    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D",
+    "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "Highway", "Input", "InputLayer", "InputSpec",
+    "LSTMCell", "Lambda", "Layer", "LeakyReLU", "LocallyConnected1D", "LocallyConnected2D", "Masking", "MaxPool1D",
+    "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "MaxoutDense", "Minimum",
+    "Multiply", "PReLU", "Permute", "ReLU", "Recurrent", "RepeatVector", "Reshape", "SeparableConv1D",
+    "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN", "SimpleRNNCell", "Softmax",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "StackedRNNCells", "Subtract", "ThresholdedReLU",
+    "TimeDistributed", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Wrapper", "ZeroPadding1D", "ZeroPadding2D",
+    "ZeroPadding3D", "add", "average", "concatenate", "deserialize", "dot", "maximum", "minimum", "multiply",
+    "serialize", "subtract",
+]  # fmt: skip
 
 accept_old_calls(globals())
 
@@ -284,7 +136,7 @@ def serialize(layer: Layer):
     return serialize_keras_object(layer)
 
 
-def deserialize(config: dict, custom_objects: dict | None = None):
+def deserialize(config: dict, custom_objects: CustomObjects = None):
     """A new layer (or model) from its class name and config.
 
     Arguments:

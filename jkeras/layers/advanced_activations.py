@@ -71,8 +71,9 @@ class PReLU(Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        several = shared_axes is None or isinstance(shared_axes, (list, tuple))
-        self.shared_axes = (shared_axes and list(shared_axes)) if several else [shared_axes]
+        if shared_axes is not None:
+            shared_axes = list(shared_axes) if isinstance(shared_axes, Sequence) else [shared_axes]
+        self.shared_axes = shared_axes
 
     def declare(self, input_shape: Shape):
         shape = list(input_shape[1:])

@@ -88,7 +88,7 @@ def _count(value, name, layer) -> int:
 
 
 def _fraction(value, name, layer):
-    if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
+    if not (isinstance(value, numbers.Real) and 0 <= float(value) <= 1):
         raise ValueError(f"`{name}` must be a number between 0 and 1. Received: {value!r}")
     return value
 

@@ -22,22 +22,9 @@ from jkeras.serialize.objects import has_arg
 from jkeras.typing import CustomObjects, Shape
 
 __all__ = [
-    "Cell",
-    "StackedRNNCells",
-    "arguments_of",
-    "as_list",
-    "bind",
-    "check_cell",
-    "first",
-    "first_shape",
-    "join_inputs",
-    "output_size",
-    "part_of_batch",
-    "set_states",
-    "sizes",
-    "split_inputs",
-    "whole_batch",
-]
+    "Cell", "StackedRNNCells", "arguments_of", "as_list", "bind", "check_cell", "first", "first_shape", "join_inputs",
+    "output_size", "part_of_batch", "set_states", "sizes", "split_inputs", "whole_batch",
+]  # fmt: skip
 
 
 def as_list(value: Any) -> list:

@@ -20,11 +20,7 @@ from jkeras.layers.arguments import (
 )
 from jkeras.layers.cell import Cell, first_shape, sizes
 from jkeras.layers.kernels import conv, rnn
-from jkeras.layers.kernels.windows import (
-    check_window,
-    conv_output_length,
-    spatial_axes,
-)
+from jkeras.layers.kernels.windows import check_window, conv_output_length, spatial_axes
 from jkeras.layers.legacy import ConvRecurrent2D, Recurrent
 from jkeras.layers.recurrent import RNN, CellLayer, LSTMCell
 from jkeras.serialize.objects import has_arg

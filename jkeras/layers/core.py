@@ -29,24 +29,10 @@ from jkeras.serialize.objects import deserialize_keras_object, has_arg
 from jkeras.typing import CustomObjects, Shape
 
 __all__ = [
-    "Activation",
-    "ActivityRegularization",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "Lambda",
-    "Masking",
-    "Permute",
-    "RepeatVector",
-    "Reshape",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "allow_code",
-    "func_dump",
-    "func_load",
-    "take_as",
-]
+    "Activation", "ActivityRegularization", "Dense", "Dropout", "Flatten", "Lambda", "Masking", "Permute",
+    "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "allow_code", "func_dump",
+    "func_load", "take_as",
+]  # fmt: skip
 
 
 def take_as(inputs: Any, axis: int, size: int):
@@ -92,19 +78,12 @@ class Dense(Layer):
 
     @keeps_arguments
     def __init__(
-        self,
-        units: Count,
-        activation: ActivationLike = None,
-        use_bias: bool = True,
-        kernel_initializer: InitializerLike = "glorot_uniform",
-        bias_initializer: InitializerLike = "zeros",
-        kernel_regularizer: RegularizerLike = None,
-        bias_regularizer: RegularizerLike = None,
-        activity_regularizer: RegularizerLike = None,
-        kernel_constraint: ConstraintLike = None,
-        bias_constraint: ConstraintLike = None,
-        **kwargs: Any,
-    ):
+        self, units: Count, activation: ActivationLike = None, use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform", bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None, bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None, kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
 
     def declare(self, input_shape: Shape):
@@ -629,8 +608,8 @@ class Lambda(Layer):
                 config[part] = deserialize_keras_object(
                     config[part], custom_objects=custom_objects, printable_module_name=f"{part} in Lambda layer"
                 )
-            elif kind == "lambda" and callable((custom_objects or {}).get(stands_for)):
-                config[part] = custom_objects[stands_for]
+            elif kind == "lambda" and callable(given := (custom_objects or {}).get(str(stands_for))):
+                config[part] = given
             elif kind == "lambda":
                 if not _code_allowed.get():
                     raise ValueError(

@@ -50,7 +50,7 @@ class _LocallyConnected(Layer):
         *sizes, channels = input_shape[1:]
         if self.data_format == "channels_first":
             channels, *sizes = input_shape[1:]
-        if None in (*sizes, channels):
+        if channels is None or None in sizes:
             raise ValueError(
                 f"The spatial dimensions and channels of the inputs to a {type(self).__name__} layer should be "
                 f"fully-defined, but layer {self.name} received the inputs shape {tuple(input_shape)}"

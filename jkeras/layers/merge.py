@@ -12,24 +12,9 @@ from jkeras.graph.layer import Layer
 from jkeras.layers.arguments import Axis, keeps_arguments
 
 __all__ = [
-    "Add",
-    "Average",
-    "Concatenate",
-    "Dot",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "Subtract",
-    "add",
-    "average",
-    "batch_dot",
-    "concatenate",
-    "dot",
-    "maximum",
-    "minimum",
-    "multiply",
-    "subtract",
-]
+    "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average",
+    "batch_dot", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract",
+]  # fmt: skip
 
 
 def _shapes(layer: Layer, input_shape) -> list:
@@ -306,7 +291,8 @@ class Dot(_Merge):
                 array * lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(array), axis=axis, keepdims=True), 1e-12))
                 for array, axis in zip(inputs, axes, strict=True)
             ]
-        return batch_dot(*inputs, axes), state
+        first, second = inputs
+        return batch_dot(first, second, axes), state
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         return None

@@ -316,7 +316,8 @@ class RNN(Layer):
 
     def _loop(self, weights, inputs, states, mask, constants, key, training):
         start = inputs[:, -1 if self.go_backwards else 0]
-        step = bind(self.cell, *weights, start, states, constants=constants, key=key, training=training)
+        params, state = weights
+        step = bind(self.cell, params, state, start, states, constants=constants, key=key, training=training)
         return rnn.loop(
             step,
             inputs,
@@ -443,7 +444,7 @@ class CellLayer(RNN):
     The cell keeps its arguments; the layer shows them as properties.
     """
 
-    cell_class: type | None = None
+    cell_class: type
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -12,16 +12,9 @@ from jkeras.layers.kernels import spatial
 from jkeras.layers.kernels.windows import normalize_tuple, spatial_axes
 
 __all__ = [
-    "Cropping1D",
-    "Cropping2D",
-    "Cropping3D",
-    "UpSampling1D",
-    "UpSampling2D",
-    "UpSampling3D",
-    "ZeroPadding1D",
-    "ZeroPadding2D",
-    "ZeroPadding3D",
-]
+    "Cropping1D", "Cropping2D", "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D",
+]  # fmt: skip
 
 
 def _pairs(value, name: str, layer) -> tuple:
@@ -117,11 +110,7 @@ class UpSampling2D(_UpSampling):
 
     @keeps_arguments
     def __init__(
-        self,
-        size: Window = (2, 2),
-        data_format: Layout = None,
-        interpolation: str = "nearest",
-        **kwargs: Any,
+        self, size: Window = (2, 2), data_format: Layout = None, interpolation: str = "nearest", **kwargs: Any
     ):
         super().__init__(**kwargs)
         if interpolation not in ("nearest", "bilinear"):

@@ -25,26 +25,12 @@ from jkeras.optimizers.formula import clip_norm
 from jkeras.optimizers.optax import OptaxOptimizer, TFOptimizer
 from jkeras.optimizers.state import Hyperparameter, OptimizerState
 from jkeras.optimizers.variants import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
-from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object
+from jkeras.serialize.objects import deserialize_keras_object
 
 __all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "Adamax",
-    "Hyperparameter",
-    "Nadam",
-    "OptaxOptimizer",
-    "Optimizer",
-    "OptimizerState",
-    "RMSprop",
-    "TFOptimizer",
-    "clip_norm",
-    "deserialize",
-    "get",
-    "serialize",
-]
+    "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Hyperparameter", "Nadam", "OptaxOptimizer", "Optimizer",
+    "OptimizerState", "RMSprop", "TFOptimizer", "clip_norm", "deserialize", "get", "serialize",
+]  # fmt: skip
 
 sgd, rmsprop, adagrad, adadelta, adam, adamax, nadam = SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam
 
@@ -54,7 +40,7 @@ _CLASSES = {found.__name__.lower(): found for found in _BUILT_IN}
 
 def serialize(optimizer: Optimizer) -> dict:
     """The class name and the config of an optimizer."""
-    return serialize_keras_object(optimizer)
+    return {"class_name": type(optimizer).__name__, "config": optimizer.get_config()}
 
 
 def deserialize(config: dict, custom_objects: dict | None = None) -> Optimizer:

@@ -142,7 +142,8 @@ class Optimizer(Formula):
         """The pair as optax has it, for `optax.chain` and its like."""
         import optax  # here, not above: it takes half as long as all of jkeras
 
-        return optax.GradientTransformation(self.init, self.update)
+        update: Any = self.update  # whose arguments have names of their own
+        return optax.GradientTransformation(self.init, update)
 
     # ----------------------------------------------------------------------------------------- as symbols, for Keras
 
@@ -240,7 +241,7 @@ class Optimizer(Formula):
         return self.source.opt_state
 
     @state.setter
-    def state(self, state):
+    def state(self, state: OptimizerState | None):
         source, view = self.source, self.source.rule.view
         if state is None:
             view.release()
@@ -276,7 +277,7 @@ class Optimizer(Formula):
         return self.declared if state is None else self.source.rule.view.weights(state)
 
     @weights.setter
-    def weights(self, weights):
+    def weights(self, weights: list):
         self.declared = weights
 
     def get_weights(self) -> list:

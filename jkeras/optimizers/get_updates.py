@@ -7,7 +7,7 @@ that it updates are kept as a list, and those that it only reads are numbers whi
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -106,7 +106,7 @@ def _structure(leaves, treedef):
 
 
 @lift
-def loss(value, gradients, params):
+def loss(value: Any, gradients: Sequence, params: Sequence):
     # Its value is `value`, its derivative with respect to each parameter the gradient given for it.
     return value + sum(jnp.sum(g * (p - lax.stop_gradient(p))) for g, p in zip(gradients, params, strict=True))
 
@@ -144,7 +144,7 @@ class Program:
         self.reads_loss = symbol.node in self.nodes
         self._place_draws()
         self.weights = [weight for weight in optimizer.declared if isinstance(weight, Variable)]
-        apart = {*params, self.iterations}
+        apart = dict.fromkeys([*params, self.iterations])
         found = dict.fromkeys([*self.next_values, *self.weights])
         self.slots = [variable for variable in found if variable not in apart]
         read = variables_of(self.nodes, symbols_in(list(self.next_values.values())))

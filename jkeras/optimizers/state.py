@@ -82,7 +82,7 @@ class Hyperparameter(np.lib.mixins.NDArrayOperatorsMixin, Variable):
         self.value = value
 
     @Variable.value.setter
-    def value(self, value):
+    def value(self, value: Any):
         array = np.asarray(value)
         if array.dtype.kind in "OSUMm" or array.shape != ():
             raise ValueError(

@@ -131,15 +131,9 @@ class Adam(Optimizer):
     slot_names = ("m", "v", "vhat")
 
     def __init__(
-        self,
-        lr: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float | None = None,
-        decay: float = 0.0,
-        amsgrad: bool = False,
-        **kwargs: Any,
-    ):
+        self, lr: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
+        decay: float = 0.0, amsgrad: bool = False, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, beta_1=beta_1, beta_2=beta_2, decay=decay)
         self.amsgrad = amsgrad
@@ -173,14 +167,9 @@ class Adamax(Optimizer):
     slot_names = ("m", "u")
 
     def __init__(
-        self,
-        lr: float = 0.002,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float | None = None,
-        decay: float = 0.0,
-        **kwargs: Any,
-    ):
+        self, lr: float = 0.002, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
+        decay: float = 0.0, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, beta_1=beta_1, beta_2=beta_2, decay=decay)
 
@@ -211,14 +200,9 @@ class Nadam(Optimizer):
     first_scalars = {"m_schedule": 1.0}
 
     def __init__(
-        self,
-        lr: float = 0.002,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float | None = None,
-        schedule_decay: float = 0.004,
-        **kwargs: Any,
-    ):
+        self, lr: float = 0.002, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = None,
+        schedule_decay: float = 0.004, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self._keep(epsilon, lr=lr, beta_1=beta_1, beta_2=beta_2)
         self.schedule_decay = schedule_decay

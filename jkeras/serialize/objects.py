@@ -12,17 +12,9 @@ from typing import Any
 from jkeras.typing import CustomObjects, Function
 
 __all__ = [
-    "CustomObjectScope",
-    "config_from_signature",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "get_custom_objects",
-    "get_function",
-    "get_instance",
-    "has_arg",
-    "named",
-    "serialize_keras_object",
-]
+    "CustomObjectScope", "config_from_signature", "custom_object_scope", "deserialize_keras_object",
+    "get_custom_objects", "get_function", "get_instance", "has_arg", "named", "serialize_keras_object",
+]  # fmt: skip
 
 _LOOK_UPS = ("deserialize", "draw", "get", "serialize")
 _custom_objects: dict = {}

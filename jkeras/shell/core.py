@@ -65,7 +65,7 @@ class NetworkCore:
     def precision(self):
         return config.precision(self._dtypes)
 
-    def init(self, key) -> tuple[dict, dict]:
+    def init(self, key: Any) -> tuple[dict, dict]:
         params, state = self.network.init(key)
         return params, self.outside() | state
 
@@ -126,7 +126,7 @@ def _frozen_state(network) -> set:
     def walk(layer, frozen):
         frozen = frozen or not layer.trainable
         if frozen and not layer.stateful:
-            found.update(layer._non_trainable_weights + layer._unsaved_state)
+            found.update(jax.tree.leaves(layer.own_variables()[1]))
         for part in layer.sublayers().values():
             walk(part, frozen)
 

@@ -1,19 +1,22 @@
 """One run of `fit`: epochs over a source of batches, with validation, callbacks and backups."""
 
 import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from jkeras import callbacks as cbks
 from jkeras import random
-from jkeras.train.observe import Observer, Progress
+from jkeras.train.observe import Observer, Progress, View
 from jkeras.train.state import means
+from jkeras.typing import Function
 
 __all__ = ["Fitting", "Outputs", "begun", "in_precision", "measured", "numbers_of", "unpack"]
 
 
-def in_precision(method):
+def in_precision(method: Function):
     """Run `method` with 64-bit types enabled if the model has any."""
 
     @functools.wraps(method)
@@ -26,22 +29,22 @@ def in_precision(method):
     return wrapped
 
 
-def unpack(values):
+def unpack(values: Sequence):
     """The only one of `values`, or all of them."""
     return values[0] if len(values) == 1 else values
 
 
-def numbers_of(report, names) -> list:
+def numbers_of(report: dict, names: Sequence) -> list:
     """The numbers of a report in the order of `names`, on the host."""
     return list(map(float, jax.device_get([report[name] for name in names])))
 
 
-def measured(metrics, names) -> list:
+def measured(metrics: dict, names: Sequence) -> list:
     """What running sums of losses and metrics have come to, in the order of `names`."""
     return numbers_of(means(jax.device_get(metrics), np), names)
 
 
-def begun(callbacks, key):
+def begun(callbacks: Iterable | None, key: Any):
     """The run to train by, and the backup that it goes on from, or None.
 
     Raises:
@@ -49,11 +52,11 @@ def begun(callbacks, key):
     """
     backup = _backup_among(callbacks)
     saved = None if backup is None else backup.load()
-    if saved is None:
+    if backup is None or saved is None:
         return random.as_run(key), None
     run = random.Run(random.Key(saved["key"]), saved["numpy_state"])
     given = None if key is None else random.as_run(key).key.base
-    if given is not None and not np.array_equal(*(jax.random.key_data(base) for base in (given, run.key.base))):
+    if given is not None and not np.array_equal(jax.random.key_data(given), jax.random.key_data(run.key.base)):
         raise ValueError(f"BackupAndRestore: {backup.path} is the backup of a run with another key.")
     return run, saved
 
@@ -81,13 +84,14 @@ class Fitting:
         epoch: the number of the epoch; steps_before: how many steps were taken before it.
     """
 
-    def __init__(self, model, source, held_out, run, callbacks, params, validation=None):
+    def __init__(self, model: Any, source: Any, held_out: Any, run: random.Run, callbacks: Iterable | None,
+                 params: dict, validation: tuple | None = None):  # fmt: skip
         self.model, self.source, self.held_out, self.run = model, source, held_out, run
         self.trainer, self.names = model.trainer, model.spec.metrics_names
         self.trainer.check_free()
-        self.flight = None
+        self.flight: Any = None
         self.verbose, self.epochs, self.epoch, self._first = params["verbose"], params["epochs"], 0, 0
-        self.backup = _backup_among(callbacks)
+        self.backup: Any = _backup_among(callbacks)
         model.history = cbks.History()
         model.history.key = run
         own = []
@@ -243,16 +247,16 @@ def _agree(what, before, now):
 class BatchHooks(Observer):
     """Callbacks with batch hooks, honoured exactly: before and after every step."""
 
-    def __init__(self, fitting):
+    def __init__(self, fitting: Fitting):
         self.model, self.callbacks, self.names = fitting.model, fitting.callbacks, fitting.names
 
-    def room(self, step):
+    def room(self, step: int):
         return 1
 
-    def before(self, view):
+    def before(self, view: View):
         self.callbacks.on_batch_begin(view.step, {"batch": view.step, "size": view.size})
 
-    def after(self, view):
+    def after(self, view: View):
         values = dict(zip(self.names, numbers_of(view.results, self.names), strict=True))
         number = view.step - 1
         self.callbacks.on_batch_end(number, {"batch": number, "size": view.size} | values)
@@ -268,13 +272,14 @@ class Outputs(Observer):
         tell: `tell(examples, steps)` is called with what is done, or None.
     """
 
-    def __init__(self, examples=None, tell=None):
+    def __init__(self, examples: int | None = None, tell: Function | None = None):
         self._examples, self._tell = examples, tell
         self._waiting: list = []
         self._parts: list = []
-        self._joined, self._done = None, 0
+        self._joined: list = []
+        self._done = 0
 
-    def after(self, view):
+    def after(self, view: View):
         self._waiting.append((view.results, view.examples, view.step))
         if len(self._waiting) > 2:  # the device is ahead by two
             self._store(*self._waiting.pop(0))
@@ -284,7 +289,7 @@ class Outputs(Observer):
         if self._examples is None:
             self._parts.append(parts)
         else:
-            if self._joined is None:
+            if not self._joined:
                 self._joined = [np.empty((self._examples, *part.shape[1:]), part.dtype) for part in parts]
             for joined, part in zip(self._joined, parts, strict=True):
                 joined[self._done : self._done + len(part)] = part
@@ -297,4 +302,6 @@ class Outputs(Observer):
         for waiting in self._waiting:
             self._store(*waiting)
         self._waiting = []
-        return self._joined if self._parts == [] else [np.concatenate(p) for p in zip(*self._parts, strict=True)]
+        if self._examples is not None:
+            return self._joined
+        return [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]

@@ -10,13 +10,16 @@ import numpy as np
 
 from jkeras import random, trees
 from jkeras.data import feeding
-from jkeras.graph.tensor import values_of
+from jkeras.graph.tensor import Variable, values_of
+from jkeras.optimizers.view import Source
+from jkeras.shell.core import NetworkCore
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
 from jkeras.train.interrupt import Shield
 from jkeras.train.mapping import OneDevice, copied, whole
+from jkeras.train.objective import Objective
 from jkeras.train.observe import Observer, View
-from jkeras.train.rule import as_rule
+from jkeras.train.rule import Rule, as_rule
 from jkeras.train.state import TrainState
 from jkeras.train.step import Steps
 
@@ -40,30 +43,32 @@ class Trainer:
 
     Attributes:
         steps, programs: the pure steps, and what is compiled of them.
+        optimized: the optimizer's state, as the optimizer sees it; None where there is none.
         lock: held while the state changes.
         flying: whether a `fit` is under way.
     """
 
-    def __init__(self, core, objective=None, optimizer=None, mapping: OneDevice | None = None):
+    def __init__(self, core: NetworkCore, objective: Objective | None = None, optimizer: Any = None,
+                 mapping: OneDevice | None = None):  # fmt: skip
         process.prepare()
         self.objective, self.optimizer = objective, optimizer
         self.mapping = mapping or OneDevice()
         self.lock, self.flying = threading.RLock(), False
         self._turn = threading.RLock()  # of who runs single steps
         self._held: loop.Held | None = None
-        self._opt_state, self._step, self._predicted, self._key = None, np.int32(0), 0, None
+        self._step, self._predicted, self._key = np.int32(0), 0, None
         self._foreign: list = []
         paths = {variable: path for path, variable in trees.leaves(core.variables[0])}
         weights = {paths[variable]: variable for variable in core.trained}
-        self.rule = None if optimizer is None else as_rule(optimizer, weights)
+        self.optimized = None if optimizer is None else _Optimized(as_rule(optimizer, weights), self)
         self._take_up(core)
         if optimizer is not None:
-            optimizer.watch(self)
+            optimizer.watch(self.optimized)
 
     def _take_up(self, core):
         """Take over a core: another one once it was found to read more than was known."""
         self.core = core
-        self.steps = Steps(core, self.objective, self.rule)
+        self.steps = Steps(core, self.objective, None if self.optimized is None else self.optimized.rule)
         self.programs = Programs(self.steps, self.mapping)
         params, state = core.variables
         trainable, frozen = trees.split(params, core.is_trainable)
@@ -109,18 +114,19 @@ class Trainer:
         return values_of(variables)
 
     def _current_copies(self):
-        if self._copies[0] != self._held.version:
-            self._copies = (self._held.version, {})
+        version = self._flown().version
+        if self._copies[0] != version:
+            self._copies = (version, {})
         return self._copies[1]
 
-    def set(self, variable) -> None:
+    def set(self, variable: Variable) -> None:
         """Let the next step find what was stored in a variable that is lent."""
         with self.lock:
             if self._held is not None and variable.lent_to is self and variable.stored is not None:
                 self._hold(variable, self.mapping.like(variable.stored, self._leaf(variable)))
                 variable.lend(self, holding=False)
 
-    def refresh(self, variable) -> None:
+    def refresh(self, variable: Variable) -> None:
         """Let the next step find the number of a variable that is not lent."""
         self._hold(variable, self.mapping.like(variable.device_value(), self._leaf(variable)))
 
@@ -134,14 +140,19 @@ class Trainer:
         finally:
             self._turn.release()
 
+    def _flown(self) -> loop.Held:
+        assert self._held is not None, "the weights are in the variables"
+        return self._held
+
     def _leaf(self, variable):
         part, path = self._places[variable]
-        return trees.get(getattr(self._held.train_state, part), path)
+        return trees.get(getattr(self._flown().train_state, part), path)
 
     def _hold(self, variable, array):
         part, path = self._places[variable]
-        state = self._held.train_state
-        self._held.replace(state.replace(**{part: trees.put(getattr(state, part), path, array)}))
+        held = self._flown()
+        state = held.train_state
+        held.replace(state.replace(**{part: trees.put(getattr(state, part), path, array)}))
 
     def _lend(self, variables):
         """Lend what can be lent; what flies elsewhere stays there, and gets its value at the end."""
@@ -154,11 +165,13 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------ gather, publish
 
-    def gather(self, key) -> loop.Held:
+    def gather(self, key: Any) -> loop.Held:
         """The state to train on, which nobody else holds; the variables are lent."""
         if self._held is None:
             state = self.current().replace(opt_state=self.begin(), step=self._step, key=key)
-            self._held = _Running(self.mapping.place(state), self)
+            self._held = held = _Running(self.mapping.place(state), self)
+            if self.optimized is not None:
+                self.optimized.held = held
             self._lend(list(self._places))
         else:
             self._fetch([variable for variable in self._places if variable.lends and variable.lent_to is not self])
@@ -179,13 +192,13 @@ class Trainer:
 
     def begin(self):
         """The optimizer's state to go on from, made if there is none yet."""
-        if self.rule is None:
+        if self.optimized is None:
             return None
-        self.optimizer.watch(self)
-        if self._opt_state is None:
+        self.optimizer.watch(self.optimized)
+        if self.optimized.landed is None:
             params = jax.tree.map(lambda variable: variable.device_value(), self._variables["params"])
-            self._opt_state = self.rule.init(params)
-        return self.optimizer.with_hyperparameters(self._opt_state)
+            self.optimized.landed = self.optimized.rule.init(params)
+        return self.optimizer.with_hyperparameters(self.optimized.landed)
 
     def current(self) -> TrainState:
         """The weights as they are now, in arrays that no step takes over."""
@@ -198,7 +211,9 @@ class Trainer:
             return
         with self.lock:
             state, foreign, self._foreign = self._held.train_state, self._foreign, []
-            self._opt_state, self._step = whole(state.opt_state), whole(state.step)
+            self._step = whole(state.step)
+            if self.optimized is not None:
+                self.optimized.landed, self.optimized.held = whole(state.opt_state), None
             abroad = [copied(whole(self._leaf(variable))) for variable in foreign]
             for variable in self._places:
                 if variable.lent_to is self:
@@ -210,48 +225,12 @@ class Trainer:
     def restore(self, state: TrainState) -> None:
         """Go on from another state."""
         self.land()
-        self._opt_state, self._step = state.opt_state, state.step
+        self._step = state.step
+        if self.optimized is not None:
+            self.optimized.landed = state.opt_state
         for part, tree in self._variables.items():
             for path, variable in trees.leaves(tree):
                 variable.value = trees.get(getattr(state, part), path)
-
-    @property
-    def opt_state(self):
-        """The optimizer's state now, in arrays that no step takes over; None before training. May be set."""
-        with self.lock:
-            if self._held is None:
-                return self._opt_state
-            copies = self._current_copies()
-            if None not in copies:
-                copies[None] = copied(whole(self._held.train_state.opt_state))
-            return copies[None]
-
-    @opt_state.setter
-    def opt_state(self, opt_state):
-        with self.lock:
-            if self._held is None:
-                self._opt_state = opt_state
-            else:
-                self._held.replace(self._held.train_state.replace(opt_state=self.mapping.place(opt_state)))
-
-    def peek(self, select: Callable) -> Any:
-        """`select(opt_state)`, of what the optimizer's state is now, in arrays that no step takes over."""
-        with self.lock:
-            if self._held is None:
-                return select(self._opt_state)
-            return copied(whole(select(self._held.train_state.opt_state)))
-
-    def change(self, function: Callable) -> None:
-        """Go on with `function(opt_state)`, in which some leaves are other ones, on the host."""
-        with self.lock:
-            if self._held is None:
-                self._opt_state = function(self._opt_state)
-                return
-            before = self._held.train_state.opt_state
-            after = jax.tree.map(
-                lambda new, old: new if new is old else self.mapping.like(new, old), function(before), before
-            )
-            self._held.replace(self._held.train_state.replace(opt_state=after))
 
     def first(self, kind: str, example: Callable) -> TrainState:
         """The state from which steps of `kind` would start now; see `ready`."""
@@ -294,7 +273,7 @@ class Trainer:
             raise RuntimeError(f"Model {name} is being trained already: two runs cannot train the same model.")
 
     @contextlib.contextmanager
-    def flight(self, key):
+    def flight(self, key: Any):
         """A run of training: inside, this trainer has the weights, and Ctrl-C waits until they are whole.
 
         Raises:
@@ -310,10 +289,10 @@ class Trainer:
                 self.land()
                 self.flying = False
 
-    def train_batch(self, data) -> View:
+    def train_batch(self, data: tuple) -> View:
         """One step of training on a batch. The trainer keeps the weights until somebody else needs them."""
         with Shield() as shield, self._turn:
-            before = self._held.train_state if self.flying else None
+            before = self._flown().train_state if self.flying else None
             held = self.gather(self.one_batch_key)
             view = loop.run(
                 held, Feed(self.programs, "train", feeding.Batches(lambda: iter([data]))), shield, [_EachStep()]
@@ -324,7 +303,7 @@ class Trainer:
                 self.land()
             return view
 
-    def run(self, kind: str, source, observers: Sequence = ()) -> tuple[TrainState, View]:
+    def run(self, kind: str, source: Any, observers: Sequence = ()) -> tuple[TrainState, View]:
         """A pass of tests or predictions over `source`, beside whatever else runs: the state at its end, and what was
         seen last."""
         self.ready(kind, source.example)
@@ -346,7 +325,7 @@ class Trainer:
                 trees.get(self._variables["state"], path).value = whole(array)
         return held.train_state, view
 
-    def loss_gradients(self, data) -> dict:
+    def loss_gradients(self, data: tuple) -> dict:
         """variable -> the gradient of the loss on a batch, as in tests."""
         if self._gradients is None:
             steps = self.steps
@@ -376,7 +355,7 @@ class Flight:
         """The context for user code: Ctrl-C is acted on at once."""
         return self.shield.open()
 
-    def run(self, kind: str, source, observers: Sequence = (), *, epoch: int = 0, start: int = 0) -> View:
+    def run(self, kind: str, source: Any, observers: Sequence = (), *, epoch: int = 0, start: int = 0) -> View:
         """A pass of training or tests over `source`."""
         programs = self.trainer.programs
         if (programs, source) not in self._feeds:
@@ -396,7 +375,7 @@ class Flight:
 class _Running(loop.Held):
     """The state of a training run; what is set in the optimizer, and in numbers that cannot be lent, reaches it."""
 
-    def __init__(self, train_state, trainer):
+    def __init__(self, train_state: TrainState, trainer: Trainer):
         super().__init__(train_state, trainer.lock)
         self.trainer = trainer
         self._unlent = {
@@ -404,13 +383,53 @@ class _Running(loop.Held):
         }
 
     def settle(self):
-        self.trainer.optimizer.watch(self.trainer)
+        self.trainer.optimizer.watch(self.trainer.optimized)
         opt_state = self.trainer.optimizer.with_hyperparameters(self.train_state.opt_state)
         self.train_state = self.train_state.replace(opt_state=opt_state)
         for variable, value in self._unlent.items():
             if variable.current() != value:
                 self._unlent[variable] = variable.current()
                 self.trainer.refresh(variable)
+
+
+class _Optimized(Source):
+    """The optimizer's state of a trainer as its optimizer sees it.
+
+    Attributes:
+        held: the state of the run that has it, None between runs; landed: the optimizer's state between runs.
+    """
+
+    def __init__(self, rule: Rule, trainer: Trainer):
+        self.rule, self.trainer = rule, trainer
+        self.held: loop.Held | None = None
+        self.landed: Any = None
+
+    @property
+    def opt_state(self):
+        return self.peek(lambda opt_state: opt_state)
+
+    @opt_state.setter
+    def opt_state(self, opt_state):
+        with self.trainer.lock:
+            if self.held is None:
+                self.landed = opt_state
+            else:
+                self.held.replace(self.held.train_state.replace(opt_state=self.trainer.mapping.place(opt_state)))
+
+    def peek(self, select):
+        with self.trainer.lock:
+            if self.held is None:
+                return select(self.landed)
+            return copied(whole(select(self.held.train_state.opt_state)))
+
+    def change(self, function):
+        with self.trainer.lock:
+            if self.held is None:
+                self.landed = function(self.landed)
+                return
+            before, like = self.held.train_state.opt_state, self.trainer.mapping.like
+            after = jax.tree.map(lambda new, old: new if new is old else like(new, old), function(before), before)
+            self.held.replace(self.held.train_state.replace(opt_state=after))
 
 
 class _EachStep(Observer):

@@ -4,6 +4,8 @@ What users pass is checked here; the state of a run, and what runs on it, belong
 """
 
 import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,18 +41,10 @@ class Trainable(OnGenerators, Network):
     # ----------------------------------------------------------------------------------------------------- compile
 
     def compile(
-        self,
-        optimizer,
-        loss=None,
-        metrics=None,
-        loss_weights=None,
-        sample_weight_mode=None,
-        weighted_metrics=None,
-        target_tensors=None,
-        devices=None,
-        *,
-        mapping=None,
-    ):
+        self, optimizer: Any, loss: Any = None, metrics: Any = None, loss_weights: Any = None,
+        sample_weight_mode: Any = None, weighted_metrics: Any = None, target_tensors: None = None,
+        devices: int | Sequence | None = None, *, mapping: OneDevice | None = None,
+    ):  # fmt: skip
         """Say how the model is to be trained.
 
         Arguments:
@@ -197,25 +191,11 @@ class Trainable(OnGenerators, Network):
 
     @in_precision
     def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose=1,
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        *,
-        key=None,
-        **kwargs,
-    ):
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
+        callbacks: Iterable | None = None, validation_split: float = 0.0, validation_data: Any = None,
+        shuffle: bool | str = True, class_weight: Any = None, sample_weight: Any = None, initial_epoch: int = 0,
+        steps_per_epoch: int | None = None, validation_steps: int | None = None, *, key: Any = None, **kwargs: Any,
+    ):  # fmt: skip
         """Train on arrays.
 
         Arguments:
@@ -240,8 +220,7 @@ class Trainable(OnGenerators, Network):
             RuntimeError: if the model was not compiled.
             ValueError: for data that does not fit, naming what was given and what was expected.
         """
-        batch_size = _legacy_epochs(kwargs, batch_size)
-        epochs = kwargs.get("nb_epoch", epochs)
+        epochs = _legacy_epochs(kwargs, epochs)
         self._ensure_built(x)
         spec = self.spec
         if x is None or steps_per_epoch is not None or validation_steps is not None:
@@ -255,21 +234,15 @@ class Trainable(OnGenerators, Network):
         data, validation = self._validation(data, validation_split, validation_data)
         source = feeding.Arrays(data, batch_size, run.order(shuffle, batch_size), RESIDENT_BYTES)
         held_out = None if validation is None else feeding.Arrays(validation, batch_size, None, RESIDENT_BYTES)
-        names = spec.metrics_names
-        params = {
-            "batch_size": batch_size,
-            "epochs": epochs,
-            "steps": None,
-            "samples": source.examples,
-            "verbose": verbose,
-            "metrics": names + ([f"val_{name}" for name in names] if held_out is not None else []),
-        }
+        metrics = spec.metrics_names + [f"val_{name}" for name in spec.metrics_names if held_out is not None]
+        params = {"batch_size": batch_size, "epochs": epochs, "steps": None, "samples": source.examples,
+                  "verbose": verbose, "metrics": metrics}  # fmt: skip
         return Fitting(self, source, held_out, run, callbacks, params, validation)(initial_epoch, saved)
 
     # --------------------------------------------------------------------------------------------------- one batch
 
     @in_precision
-    def train_on_batch(self, x, y, sample_weight=None, class_weight=None):
+    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None):
         """One step of training on one batch; returns the loss, or [loss, metrics...] of the batch before the step."""
         data = self._standardize(x, y, sample_weight, class_weight)
         self.check_trainable()
@@ -277,14 +250,17 @@ class Trainable(OnGenerators, Network):
         return unpack(numbers_of(self.trainer.train_batch(data).results, self.spec.metrics_names))
 
     @in_precision
-    def test_on_batch(self, x, y, sample_weight=None):
+    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None):
         """The loss, or [loss, metrics...], of one batch."""
         data = self._standardize(x, y, sample_weight)
         _, view = self.trainer.run("test", feeding.Batches(lambda: iter([data])))
         return unpack(numbers_of(view.results, self.spec.metrics_names))
 
     @in_precision
-    def evaluate(self, x=None, y=None, batch_size=None, verbose=1, sample_weight=None, steps=None):
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int = 1, sample_weight: Any = None,
+        steps: int | None = None,
+    ):  # fmt: skip
         """The loss, or [loss, metrics...], over all examples, `batch_size` (32) at a time; names in `metrics_names`."""
         self._ensure_built(x)
         self.spec  # noqa: B018
@@ -307,7 +283,7 @@ class Trainable(OnGenerators, Network):
     # ------------------------------------------------------------------------------------------------- predictions
 
     @in_precision
-    def predict(self, x, batch_size=None, verbose=0, steps=None):
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int = 0, steps: int | None = None):
         """The outputs for all examples of x, `batch_size` (32) at a time: numpy arrays, a list if there are several."""
         if steps is not None:
             raise ValueError("predict works on arrays: steps does not apply. For generators use predict_generator.")
@@ -322,7 +298,7 @@ class Trainable(OnGenerators, Network):
         return unpack(outputs.finish())
 
     @in_precision
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any):
         """The outputs for one batch: a numpy array, a list if there are several."""
         inputs = self._standardize_inputs(x)
         _, view = self.trainer.run("predict", feeding.Batches(lambda: iter([inputs])))
@@ -333,11 +309,11 @@ def _length(value):
     return len(value) if hasattr(value, "__len__") else 1
 
 
-def _legacy_epochs(kwargs, batch_size):
-    """Check the arguments that `fit` does not know; Keras 1's `nb_epoch` is accepted with its warning."""
+def _legacy_epochs(kwargs, epochs):
+    """`epochs`, or Keras 1's `nb_epoch`, which is accepted with its warning; other arguments `fit` does not know."""
     unknown = set(kwargs) - {"nb_epoch"}
     if unknown:
         raise TypeError(f"fit() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
     if "nb_epoch" in kwargs:
         warnings.warn("The `nb_epoch` argument in `fit` has been renamed `epochs`.", stacklevel=4)
-    return batch_size
+    return kwargs.get("nb_epoch", epochs)

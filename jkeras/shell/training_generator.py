@@ -3,12 +3,15 @@
 import contextlib
 import itertools
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
 from jkeras.data.enqueuers import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, unpack
 from jkeras.train.dispatch import RESIDENT_BYTES
+from jkeras.typing import Function
 
 __all__ = ["OnGenerators"]
 
@@ -29,24 +32,11 @@ class OnGenerators:
 
     @in_precision
     def fit_generator(
-        self,
-        generator,
-        steps_per_epoch=None,
-        epochs=1,
-        verbose=1,
-        callbacks=None,
-        validation_data=None,
-        validation_steps=None,
-        class_weight=None,
-        max_queue_size=10,
-        workers=1,
-        use_multiprocessing=False,
-        shuffle=True,
-        initial_epoch=0,
-        *,
-        key=None,
-        **kwargs,
-    ):
+        self, generator: Any, steps_per_epoch: int | None = None, epochs: int = 1, verbose: int = 1,
+        callbacks: Iterable | None = None, validation_data: Any = None, validation_steps: int | None = None,
+        class_weight: Any = None, max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False,
+        shuffle: bool = True, initial_epoch: int = 0, *, key: Any = None, **kwargs: Any,
+    ):  # fmt: skip
         """Train on batches that are made while training goes on.
 
         Arguments:
@@ -78,18 +68,11 @@ class OnGenerators:
         self._check_compiled(generator)
         run, saved = begun(callbacks, key)
         done = 0 if saved is None else saved["epoch"] - initial_epoch
-        order = None
-        if isinstance(generator, Sequence) and shuffle and (numbers := run.order(True, 1)) is not None:
-            order = lambda epoch: numbers(epoch, len(generator))  # noqa: E731
         names = self.spec.metrics_names
-        params = {
-            "epochs": named["epochs"],
-            "steps": steps,
-            "verbose": verbose,
-            "metrics": names + [f"val_{name}" for name in names],
-        }
+        metrics = names + [f"val_{name}" for name in names]
+        params = {"epochs": named["epochs"], "steps": steps, "verbose": verbose, "metrics": metrics}
         skip = 0 if saved is None else done * steps + saved["batch"]
-        left = named["epochs"] - initial_epoch - done
+        left, order = named["epochs"] - initial_epoch - done, _order_of(generator, run) if shuffle else None
         with (
             streaming(
                 generator, steps, self._batch_maker("fit_generator", class_weight), makers, "fit_generator",
@@ -132,8 +115,9 @@ class OnGenerators:
 
     @in_precision
     def evaluate_generator(
-        self, generator, steps=None, max_queue_size=10, workers=1, use_multiprocessing=False, verbose=0, **kwargs
-    ):
+        self, generator: Any, steps: int | None = None, max_queue_size: int = 10, workers: int = 1,
+        use_multiprocessing: bool = False, verbose: int = 0, **kwargs: Any,
+    ):  # fmt: skip
         """The loss, or [loss, metrics...], over `steps` batches; see `fit_generator` for the arguments."""
         named = renamed(
             kwargs, "evaluate_generator", generator, steps=steps, max_queue_size=max_queue_size, workers=workers,
@@ -150,8 +134,9 @@ class OnGenerators:
 
     @in_precision
     def predict_generator(
-        self, generator, steps=None, max_queue_size=10, workers=1, use_multiprocessing=False, verbose=0, **kwargs
-    ):
+        self, generator: Any, steps: int | None = None, max_queue_size: int = 10, workers: int = 1,
+        use_multiprocessing: bool = False, verbose: int = 0, **kwargs: Any,
+    ):  # fmt: skip
         """The outputs for `steps` batches, joined: a numpy array, or a list of them.
 
         Arguments:
@@ -183,11 +168,11 @@ class Workers:
         use_multiprocessing: whether they are processes; else they are threads.
     """
 
-    def __init__(self, workers, max_queue_size, use_multiprocessing):
+    def __init__(self, workers: int, max_queue_size: int, use_multiprocessing: bool):
         self.workers, self.max_queue_size, self.use_multiprocessing = workers, max_queue_size, use_multiprocessing
 
     @contextlib.contextmanager
-    def batches(self, source, limit, order=None, skip=0):
+    def batches(self, source: Any, limit: int, order: Function | None = None, skip: int = 0):
         """`limit` batches of `source`, the first `skip` ones left out; `order(epoch)` are the numbers of a Sequence's
         batches. The workers end with the block."""
         if not isinstance(source, Sequence):
@@ -223,6 +208,12 @@ class Workers:
             yield enqueuer.get()
 
 
+def _order_of(source, run):
+    """`order(epoch)`, the numbers of a Sequence's batches in the order in which they come; None for as they are."""
+    order = run.order(True, 1) if isinstance(source, Sequence) else None
+    return None if order is None else lambda epoch: order(epoch, len(source))
+
+
 def _in_turn(sequence, order, first, position):
     """The batches of a Sequence, each computed when it is asked for."""
     for epoch in itertools.count(first):
@@ -237,12 +228,12 @@ def _in_turn(sequence, order, first, position):
         sequence.on_epoch_end()
 
 
-def is_generator(source) -> bool:
+def is_generator(source: Any) -> bool:
     """Whether `source` gives batches, not arrays."""
     return isinstance(source, Sequence) or hasattr(source, "__next__")
 
 
-def number_of_steps(source, steps, argument, name):
+def number_of_steps(source: Any, steps: int | None, argument: str, name: str):
     """How many batches make an epoch: `steps`, or all of a Sequence.
 
     Raises:
@@ -259,7 +250,7 @@ def number_of_steps(source, steps, argument, name):
 
 
 @contextlib.contextmanager
-def streaming(source, steps, standardize, workers, name, epochs=1, **options):
+def streaming(source: Any, steps: int, standardize: Function, workers: Workers, name: str, epochs: int = 1, **options):
     """`source`, a generator or a Sequence, as a `Stream` of `epochs` epochs of `steps` batches."""
     if not is_generator(source):
         if not hasattr(source, "__iter__"):
@@ -269,7 +260,7 @@ def streaming(source, steps, standardize, workers, name, epochs=1, **options):
         yield feeding.Stream(made, steps, standardize, name)
 
 
-def pair_of(made, name):
+def pair_of(made: Any, name: str):
     """(x, y, sample_weight or None), from what a generator gave.
 
     Raises:
@@ -282,7 +273,7 @@ def pair_of(made, name):
     )
 
 
-def inputs_of(made, name):
+def inputs_of(made: Any, name: str):
     """x, from what a generator gave: x itself, or a tuple with targets and weights, as for training.
 
     Raises:
@@ -302,7 +293,7 @@ def _shown(made) -> str:
     return f"{type(made).__name__} {text if len(text) < 200 else text[:200] + '...'}"
 
 
-def renamed(kwargs, name, generator, **arguments) -> dict:
+def renamed(kwargs: dict, name: str, generator: Any, **arguments) -> dict:
     """`arguments` with those that were given under their names of Keras 1.
 
     Raises:

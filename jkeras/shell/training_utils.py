@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,9 @@ def _metric_lists(specification, names):
     raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {specification}")
 
 
-def resolve_compile(model, loss, loss_weights, metric_spec, weighted_spec, sample_weight_mode) -> CompileSpec:
+def resolve_compile(
+    model: Any, loss: Any, loss_weights: Any, metric_spec: Any, weighted_spec: Any, sample_weight_mode: Any
+) -> CompileSpec:
     """The meaning of the arguments of `model.compile`.
 
     Raises:

@@ -15,8 +15,9 @@ import numpy as np
 from jax import lax
 
 from jkeras.train.compiling import equations
-from jkeras.train.state import means
-from jkeras.train.step import batch_size
+from jkeras.train.mapping import OneDevice, Program
+from jkeras.train.state import TrainState, means
+from jkeras.train.step import Steps, batch_size
 
 __all__ = ["RESIDENT_BYTES", "Dispatch", "Feed", "Programs"]
 
@@ -59,7 +60,7 @@ class Programs:
         pace: how many steps of resident data go into one dispatch; the loop adapts it.
     """
 
-    def __init__(self, steps, mapping):
+    def __init__(self, steps: Steps, mapping: OneDevice):
         self.steps, self.mapping, self.pace = steps, mapping, 8
         self._made: dict = {}
         self._loops: dict = {}
@@ -67,12 +68,12 @@ class Programs:
         # A step that is jitted is traced once, also when it is inspected and when a loop is built around it.
         self._step = {kind: jax.jit(steps.on_parts(kind)) for kind in ("train", "test", "predict")}
 
-    def explore(self, kind, train_state, data, size=None):
+    def explore(self, kind: str, train_state: TrainState, data: Any, size: int | None = None):
         """Trace the step of `kind` on `size` examples of `data` (all unless given) without computing anything. A later
         run on one device does not trace it again."""
         jax.eval_shape(self._step[kind], *_alike(self.steps.parts(kind, train_state)), _examples(data, size))
 
-    def loops(self, kind, parts, data, size) -> bool:
+    def loops(self, kind: str, parts: Any, data: Any, size: int | None) -> bool:
         """Whether several steps run in one dispatch: not where XLA trains convolutions 35 to 50 times slower in a
         loop, on a CPU. The same program then runs them one by one where somebody wants to look at each."""
         if kind not in self._loops:
@@ -88,7 +89,7 @@ class Programs:
             self._made[name, mapping] = make()
         return self._made[name, mapping]
 
-    def is_fresh(self, program, examples) -> bool:
+    def is_fresh(self, program: Program, examples: Any) -> bool:
         """Whether `program` meets examples of this form for the first time, so that it has to be compiled."""
         form = (program, tuple(leaf.shape for leaf in jax.tree.leaves(examples)))
         fresh = form not in self._met
@@ -101,7 +102,7 @@ class Programs:
             return self._step[kind]
         return jax.jit(self.steps.on_parts(kind))
 
-    def resident(self, kind, mapping, loops):
+    def resident(self, kind: str, mapping: OneDevice, loops: bool):
         """moving, still, data, rows (steps, batch), start, how many -> moving, (the last step's logs, running means)"""
 
         def take(data, rows):
@@ -125,7 +126,7 @@ class Programs:
 
         return self._program((kind, "resident"), mapping, make)
 
-    def streamed(self, kind, mapping):
+    def streamed(self, kind: str, mapping: OneDevice):
         """moving, still, batch -> moving, (logs, running means); of predictions moving, outputs"""
 
         def make():
@@ -152,11 +153,11 @@ class Feed:
             `batches(epoch, start)`.
     """
 
-    def __init__(self, programs, kind, source):
+    def __init__(self, programs: Programs, kind: str, source: Any):
         self.programs, self.kind, self.source = programs, kind, source
         self._near: dict = {}
 
-    def dispatches(self, epoch, start, room, parts) -> Iterator[Dispatch]:
+    def dispatches(self, epoch: int, start: int, room: Callable[[int], int], parts: Any) -> Iterator[Dispatch]:
         """Those of one pass, each made when it is asked for.
 
         Arguments:

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Callable
 
 __all__ = ["Shield"]
 
@@ -15,7 +16,8 @@ class Shield:
     """
 
     def __init__(self):
-        self._noted, self._closed, self._before = False, True, None
+        self._noted, self._closed = False, True
+        self._before: Callable | None = None
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
@@ -36,12 +38,16 @@ class Shield:
             self._noted = True
         else:
             self._closed = True  # what is left is to put results back
-            self._before(number, frame)
+            self._interrupt(number, frame)
 
     def _act(self):
         if self._noted:
             self._noted = False
-            self._before(signal.SIGINT, None)
+            self._interrupt(signal.SIGINT, None)
+
+    def _interrupt(self, number, frame):
+        assert self._before is not None, "only with a handler before is there one of this shield"
+        self._before(number, frame)
 
     @contextlib.contextmanager
     def open(self):

@@ -6,12 +6,16 @@ The host waits only for the report of the dispatch before, so that a device is n
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from jkeras.train.dispatch import Dispatch, Feed
 from jkeras.train.interrupt import Shield
 from jkeras.train.observe import View
+from jkeras.train.state import TrainState
+from jkeras.train.step import Steps
 
 __all__ = ["Held", "run"]
 
@@ -31,11 +35,11 @@ class Held:
         version: changes with the state.
     """
 
-    def __init__(self, train_state, lock=None):
+    def __init__(self, train_state: TrainState, lock: Any = None):
         self.train_state, self.version = train_state, 0
         self.lock = lock or threading.RLock()
 
-    def replace(self, train_state) -> None:
+    def replace(self, train_state: TrainState) -> None:
         """Go on from another state."""
         with self.lock:
             self.version += 1
@@ -44,7 +48,7 @@ class Held:
     def settle(self) -> None:
         """Called before each dispatch: take over what was set elsewhere."""
 
-    def advance(self, steps, kind, dispatch):
+    def advance(self, steps: Steps, kind: str, dispatch: Dispatch):
         """Move on by a dispatch; gives its results."""
         with self.lock:
             moving, still = dispatch.mapping.near(steps.parts(kind, self.train_state))
@@ -53,7 +57,7 @@ class Held:
         return results
 
 
-def run(held: Held, feed, shield: Shield, observers: Sequence = (), *, epoch: int = 0, start: int = 0) -> View:
+def run(held: Held, feed: Feed, shield: Shield, observers: Sequence = (), *, epoch: int = 0, start: int = 0) -> View:
     """One pass over a feed, from batch `start` on; `shield` is closed. Interrupted at any moment, or whatever is
     raised, `held` has the state after some step.
 

@@ -169,7 +169,7 @@ class Pmapped(OneDevice):
     def platform(self):
         return self.devices[0].platform
 
-    def for_batch(self, size):
+    def for_batch(self, size: int):
         count = next(count for count in range(min(len(self.devices), size), 0, -1) if size % count == 0)
         if count == len(self.devices):
             return self
@@ -181,10 +181,10 @@ class Pmapped(OneDevice):
     def _sharding(self):
         return NamedSharding(self._mesh, PartitionSpec())
 
-    def place(self, state):
+    def place(self, state: Any):
         return jax.device_put(whole(state), self._sharding, may_alias=False)
 
-    def near(self, tree):
+    def near(self, tree: Any):
         own, sharding = set(self.devices), self._sharding
 
         def moved(array):
@@ -194,13 +194,13 @@ class Pmapped(OneDevice):
 
         return jax.tree.map(moved, tree)
 
-    def everywhere(self, data):
+    def everywhere(self, data: Any):
         return jax.device_put(data, self._sharding)
 
-    def like(self, value, old):
+    def like(self, value: Any, old: Any):
         return jax.device_put(super().like(value, old), old.sharding, may_alias=False)
 
-    def cut(self, tree, axis=0):
+    def cut(self, tree: Any, axis: int = 0):
         count = len(self.devices)
 
         def one(array):
@@ -210,10 +210,10 @@ class Pmapped(OneDevice):
 
         return jax.tree.map(one, tree)
 
-    def joined(self, outputs):
+    def joined(self, outputs: list):
         return [np.asarray(output).reshape(-1, *output.shape[2:]) for output in outputs]
 
-    def compile(self, program, split, joined=False):
+    def compile(self, program: Callable, split: int, joined: bool = False):
         def make(nameless, arguments):
             @functools.wraps(nameless)
             def part(*arguments):
@@ -288,7 +288,7 @@ class Meshed(OneDevice):
     def platform(self):
         return self.mesh.devices.flat[0].platform
 
-    def for_batch(self, size):
+    def for_batch(self, size: int):
         if self._parts is None or size % self.mesh.shape[batch.AXIS] == 0:
             return self
         if self._undivided is None:  # every device along "batch" computes the whole batch
@@ -323,10 +323,10 @@ class Meshed(OneDevice):
             raise ValueError(f"Meshed: {name} of shape {np.shape(leaf)} cannot be split as {spec}: {error}") from None
         return sharding
 
-    def place(self, state):
+    def place(self, state: Any):
         return self._mapped(state, lambda array, sharding: jax.device_put(whole(array), sharding, may_alias=False))
 
-    def near(self, tree):
+    def near(self, tree: Any):
         own = set(self.mesh.devices.flat)
 
         def moved(array, sharding):
@@ -342,19 +342,19 @@ class Meshed(OneDevice):
         shardings = self._shardings(tree) if hasattr(tree, "params") else [self._sharding()] * len(leaves)
         return treedef.unflatten(map(function, leaves, shardings))
 
-    def everywhere(self, data):
+    def everywhere(self, data: Any):
         return jax.device_put(data, self._sharding())
 
-    def like(self, value, old):
+    def like(self, value: Any, old: Any):
         return jax.device_put(super().like(value, old), old.sharding, may_alias=False)
 
-    def cut(self, tree, axis=0):
+    def cut(self, tree: Any, axis: int = 0):
         return jax.device_put(tree, self._sharding(*[None] * axis, self._parts))
 
-    def joined(self, outputs):
+    def joined(self, outputs: list):
         return [np.asarray(output) for output in outputs]
 
-    def compile(self, program, split, joined=False):
+    def compile(self, program: Callable, split: int, joined: bool = False):
         def make(nameless, arguments):
             kept = [leaf.sharding for leaf in jax.tree.leaves(arguments[0])]
             results = self._sharding(self._parts) if joined else self._sharding()
@@ -370,7 +370,7 @@ class Program:
     would not find what was compiled before.
     """
 
-    def __init__(self, program, make):
+    def __init__(self, program: Callable, make: Callable):
         self._make, self._compiled = make, None
 
         @functools.wraps(program)

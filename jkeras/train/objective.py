@@ -6,7 +6,7 @@ by the share of weights that are not zero; then the mean over everything.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jkeras import batch
 __all__ = ["Metric", "Objective", "Output", "weighted_mean"]
 
 
-def weighted_mean(scores, weights=None, mask=None):
+def weighted_mean(scores: Any, weights: Any = None, mask: Any = None):
     """The mean of `scores` with the weights and the mask that Keras gives them.
 
     Arguments:
@@ -86,7 +86,7 @@ class Objective:
         outputs: one `Output` for each output of the model.
     """
 
-    def __init__(self, outputs):
+    def __init__(self, outputs: Iterable[Output]):
         self.outputs = tuple(outputs)
 
     @property

@@ -62,7 +62,7 @@ class View:
         return self._held.train_state
 
     @train_state.setter
-    def train_state(self, train_state):
+    def train_state(self, train_state: Any):
         self._held.replace(train_state)
 
     def stop(self) -> None:
@@ -83,7 +83,7 @@ class Progress(Observer):
         self.tell = tell
         self._told, self._last = time.perf_counter(), None
 
-    def after(self, view):
+    def after(self, view: View):
         # The dispatch before this one has ended; of the last one nobody waits for the numbers.
         now, before = time.perf_counter(), self._last
         self._last = (view.examples, view.step, view.report)

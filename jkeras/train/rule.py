@@ -35,16 +35,9 @@ class Rule:
     view: Any = None
 
     def __call__(
-        self,
-        gradients: Any,
-        opt_state: Any,
-        params: Any,
-        *,
-        value: jax.Array | None = None,
-        key: Any = None,
-        value_fn: Callable[[Any], jax.Array] | None = None,
-        constrain: Callable[[Any], Any] | None = None,
-    ) -> tuple[Any, Any]:
+        self, gradients: Any, opt_state: Any, params: Any, *, value: jax.Array | None = None, key: Any = None,
+        value_fn: Callable[[Any], Any] | None = None, constrain: Callable[[Any], Any] | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
         """The next parameters and the next state.
 
         Arguments:
@@ -109,7 +102,7 @@ def by_updates(init: Callable[[Any], Any], update: Callable[..., tuple[Any, Any]
     return Rule(first, step)
 
 
-def of_whole_batch(loss: Callable[[Any], jax.Array]) -> Callable[[Any], jax.Array]:
+def of_whole_batch(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`loss(params)`, of the part of a batch that a device has, as a function of the whole batch: its value and its
     derivative are means over the devices. (The derivative of a mean over devices is that of each device alone.)"""
     if batch.shards() == 1:

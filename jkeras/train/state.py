@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jkeras.random import Key
+from jkeras.typing import Array
 
 __all__ = ["TrainState", "means"]
 
@@ -26,17 +29,17 @@ class TrainState:
         frozen: those that it leaves alone, in the same form.
         state: what layers keep beside parameters (moving averages, states of stateful layers).
         opt_state: the optimizer's state.
-        key: the run's key; a step's key is derived from it and `step`.
+        key: the run's key, from which and `step` a step's key is derived; None as long as there is no run.
         metrics: running sums over examples of the loss and the metrics since they were last reset, and their count; of
             metrics that keep a running state themselves the latest value.
     """
 
-    step: jax.Array
+    step: Array | np.integer
     params: dict
     frozen: dict
     state: dict
-    opt_state: object
-    key: Key
+    opt_state: Any
+    key: Key | None
     metrics: dict
 
     def replace(self, **changes) -> "TrainState":
@@ -44,7 +47,7 @@ class TrainState:
         return dataclasses.replace(self, **changes)
 
 
-def means(metrics: dict, numpy=jnp) -> dict:
+def means(metrics: dict, numpy: Any = jnp) -> dict:
     """The running means of the loss and the metrics, from their running sums; computed with `numpy`."""
     count = numpy.maximum(metrics["count"], 1.0)
     return {name: total / count for name, total in metrics["sums"].items()} | metrics["latest"]

@@ -7,15 +7,17 @@ reads, is said here once, so that a program can take over the memory of the one 
 """
 
 import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, random, traits, trees
-from jkeras.train.core import as_core
+from jkeras.train.core import Core, as_core
 from jkeras.train.objective import Metric, Objective, Output
-from jkeras.train.rule import as_rule, of_whole_batch
+from jkeras.train.rule import Rule, as_rule, of_whole_batch
 from jkeras.train.state import TrainState
 
 __all__ = ["Steps", "batch_size", "make_step"]
@@ -31,10 +33,10 @@ _READS = {
     "test": ("params", "frozen", "state", "key"),
     "predict": ("params", "frozen", "state", "key"),
 }
-_NOTHING = TrainState(step=0, params={}, frozen={}, state={}, opt_state=(), key=None, metrics={})
+_NOTHING = TrainState(step=np.int32(0), params={}, frozen={}, state={}, opt_state=(), key=None, metrics={})
 
 
-def batch_size(tree) -> int:
+def batch_size(tree: Any) -> int:
     """The number of examples in a batch."""
     return jax.tree.leaves(tree)[0].shape[0]
 
@@ -48,12 +50,13 @@ class Steps:
         rule: see `train.rule`; none where nothing is trained.
     """
 
-    def __init__(self, core, objective=None, rule=None):
+    def __init__(self, core: Core, objective: Objective | None = None, rule: Rule | None = None):
         self.core, self.rule = core, rule
         self.objective = objective or Objective([Output(name, None) for name in core.output_names])
 
-    def init(self, key, params: dict | None = None, state: dict | None = None) -> TrainState:
+    def init(self, key: Any, params: dict | None = None, state: dict | None = None) -> TrainState:
         """The first `TrainState`: weights drawn from `key` unless they are given."""
+        assert self.rule is not None, "made for predictions only"
         key = random.as_key(key)
         with self.core.precision():
             if params is None or state is None:
@@ -115,16 +118,19 @@ class Steps:
 
     # -------------------------------------------------------------------------------------------------------- steps
 
-    def batch_key(self, train_state, number=None):
+    def batch_key(self, train_state: TrainState, number: Any = None):
         """The key of one batch."""
+        assert train_state.key is not None, "steps draw from the key of a run"
         return train_state.key.step(train_state.step if number is None else number)
 
-    def constrained(self, params, train_state):
+    def constrained(self, params: dict, train_state: TrainState):
         """The trained parameters with their constraints applied."""
         params = self.core.constrain(trees.merge(params, train_state.frozen), train_state.state)
         return trees.split(params, self.core.is_trainable)[0]
 
-    def evaluate(self, params, state, data, key, training, objective=None):
+    def evaluate(
+        self, params: dict, state: dict, data: tuple, key: Any, training: bool, objective: Objective | None = None
+    ):
         """The total loss of a batch, and (next state, logs); `objective` may stand in for the own one."""
         inputs, targets, weights = data
         with self.core.bind(params, state, key=key, training=training) as bound:
@@ -141,8 +147,11 @@ class Steps:
         params = trees.merge(params, train_state.frozen)
         return self.evaluate(params, train_state.state, data, self.batch_key(train_state), True)
 
-    def updated(self, train_state, data, gradients, value, constrain=None):
+    def updated(
+        self, train_state: TrainState, data: tuple, gradients: dict, value: Any, constrain: Callable | None = None
+    ):
         """The parameters and the optimizer's state after one update by the rule."""
+        assert self.rule is not None, "made for predictions only"
         return self.rule(
             gradients,
             train_state.opt_state,
@@ -153,7 +162,7 @@ class Steps:
             constrain=constrain,
         )
 
-    def train(self, train_state, data):
+    def train(self, train_state: TrainState, data: tuple):
         """One step of training on a batch `(inputs, targets, weights)`: the next state, and the batch's logs."""
         gradients, (state, logs) = jax.grad(self._loss, has_aux=True)(train_state.params, train_state, data)
         kept, _ = trees.split(train_state.state, self.core.keeps_state)
@@ -168,7 +177,7 @@ class Steps:
             metrics=_added(train_state.metrics, logs, batch_size(data)),
         ), logs
 
-    def test(self, train_state, data):
+    def test(self, train_state: TrainState, data: tuple):
         """The next state and the losses and metrics of a batch; only running sums and what moves on change."""
         # Layers that draw whatever the phase: a key for each batch, known by the examples seen before.
         key = self.batch_key(train_state, train_state.metrics["count"].astype(jnp.int32))
@@ -179,7 +188,7 @@ class Steps:
         state = trees.merge(moved, train_state.state)
         return train_state.replace(state=state, metrics=_added(train_state.metrics, logs, batch_size(data))), logs
 
-    def predict(self, train_state, inputs):
+    def predict(self, train_state: TrainState, inputs: Any):
         """The next state and the outputs, as a list, for a batch of inputs; `step` counts the batches."""
         key = self.batch_key(train_state)
         params = trees.merge(train_state.params, train_state.frozen)
@@ -199,7 +208,7 @@ def _added(metrics, logs, size):
     }
 
 
-def make_step(model, loss, optimizer, *, metrics: dict | None = None, variables=()):
+def make_step(model: Any, loss: Any, optimizer: Any, *, metrics: dict | None = None, variables: Iterable = ()):
     """The pure training step of a model: what `compile` and `fit` run.
 
     Arguments:

@@ -75,10 +75,7 @@ def _shifts(inputs, window, strides, pads, dilation_rate):
     for place in itertools.product(*map(range, window)):
         starts = [p * d for p, d in zip(place, dilation_rate, strict=True)]
         ends = [start + n * s + 1 for start, n, s in zip(starts, steps, strides, strict=True)]
-        yield (
-            place,
-            lax.slice(inputs, (0, *starts, 0), (inputs.shape[0], *ends, inputs.shape[-1]), (1, *strides, 1)),
-        )
+        yield (place, lax.slice(inputs, (0, *starts, 0), (inputs.shape[0], *ends, inputs.shape[-1]), (1, *strides, 1)))
 
 
 def _product(inputs, matrix):
@@ -128,14 +125,9 @@ def _forms_on_cpu(window, padding) -> dict:
 
 
 def convolve(
-    inputs: ArrayLike,
-    kernel: ArrayLike,
-    strides: tuple,
-    padding: str = "valid",
-    data_format: str = "channels_last",
-    dilation_rate: tuple | None = None,
-    in_loop: bool = False,
-) -> jax.Array:
+    inputs: ArrayLike, kernel: ArrayLike, strides: tuple, padding: str = "valid", data_format: str = "channels_last",
+    dilation_rate: tuple | None = None, in_loop: bool = False,
+) -> jax.Array:  # fmt: skip
     """outputs[n, p, o] = sum over w, i of inputs[n, p * strides + w * dilation_rate, i] * kernel[w, i, o],
 
     with w the places of the window and i the input channels.
@@ -164,14 +156,9 @@ def convolve(
 
 
 def convolve_transpose(
-    inputs: ArrayLike,
-    kernel: ArrayLike,
-    output_size: Sequence,
-    strides: tuple,
-    padding: str = "valid",
-    data_format: str = "channels_last",
-    dilation_rate: tuple | None = None,
-) -> jax.Array:
+    inputs: ArrayLike, kernel: ArrayLike, output_size: Sequence, strides: tuple, padding: str = "valid",
+    data_format: str = "channels_last", dilation_rate: tuple | None = None,
+) -> jax.Array:  # fmt: skip
     """The transpose of `convolve` as a linear map: from (batch, *space, in) to (batch, *output_size, out).
 
     Arguments:
@@ -275,14 +262,9 @@ def pointwise(inputs: ArrayLike, kernel: jax.Array, data_format: str = "channels
 
 
 def separable(
-    inputs: ArrayLike,
-    depthwise_kernel: ArrayLike,
-    pointwise_kernel: jax.Array,
-    strides: tuple,
-    padding: str = "valid",
-    data_format: str = "channels_last",
-    dilation_rate: tuple | None = None,
-) -> jax.Array:
+    inputs: ArrayLike, depthwise_kernel: ArrayLike, pointwise_kernel: jax.Array, strides: tuple, padding: str = "valid",
+    data_format: str = "channels_last", dilation_rate: tuple | None = None,
+) -> jax.Array:  # fmt: skip
     """`depthwise`, then `pointwise`.
 
     Arguments:

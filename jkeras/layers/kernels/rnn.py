@@ -5,8 +5,8 @@ the gradients of the weights once per time step, here each of them is one matrix
 They can be differentiated backwards as often as one likes, but not forwards (`jax.jvp`): that takes `loop`.
 """
 
-import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,15 +33,9 @@ def _choose(keep, new, old):
 
 
 def loop(
-    step: Callable,
-    inputs: ArrayLike,
-    states: Sequence,
-    *,
-    mask: ArrayLike | None = None,
-    go_backwards: bool = False,
-    unroll: bool = False,
-    sequences: bool = True,
-):
+    step: Callable, inputs: ArrayLike, states: Sequence, *, mask: ArrayLike | None = None, go_backwards: bool = False,
+    unroll: bool = False, sequences: bool = True,
+):  # fmt: skip
     """Run `step` over the time steps of `inputs`, as Keras's `K.rnn`.
 
     Arguments:
@@ -93,7 +87,7 @@ def loop(
 # ------------------------------------------------------------------------------------------------------- single steps
 
 
-def project(inputs: ArrayLike, kernel: jax.Array, bias: jax.Array | None = None, masks: jax.Array | None = None):
+def project(inputs: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, masks: jax.Array | None = None):
     """inputs @ kernel + bias, the inputs of each gate multiplied by its dropout mask.
 
     Arguments:
@@ -117,16 +111,9 @@ def lstm_step(gates: jax.Array, carry: jax.Array, activation: Callable, recurren
 
 
 def gru_step(
-    from_inputs: jax.Array,
-    hidden: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None,
-    activation: Callable,
-    recurrent_activation: Callable,
-    *,
-    reset_after: bool,
-    masks: jax.Array | None = None,
-):
+    from_inputs: jax.Array, hidden: jax.Array, kernel: jax.Array, bias: jax.Array | None, activation: Callable,
+    recurrent_activation: Callable, *, reset_after: bool, masks: jax.Array | None = None,
+):  # fmt: skip
     """A step with the inputs' part of the sums `from_inputs` (batch, 3 * units), in the order z, r, h.
 
     Arguments:
@@ -178,7 +165,12 @@ def _column(keep, dtype):
     return None if keep is None else keep[..., None].astype(dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _with_own_gradient(function) -> Any:
+    """A function of options, which are no arrays, and of arrays, whose gradient `defvjp` takes."""
+    return jax.custom_vjp(function, nondiff_argnums=(0,))
+
+
+@_with_own_gradient
 def lstm(
     options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, carry: jax.Array, keep: jax.Array | None
 ):
@@ -262,7 +254,7 @@ def _lstm_gradient(options, saved, gradients):
 lstm.defvjp(_lstm_saved, _lstm_gradient)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@_with_own_gradient
 def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None):
     """A GRU over a whole sequence.
 

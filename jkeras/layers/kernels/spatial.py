@@ -7,6 +7,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jkeras.layers.kernels.windows import spatial_axes
+from jkeras.typing import Array
 
 __all__ = ["crop", "pad", "upsample"]
 
@@ -25,7 +26,7 @@ def pad(inputs: ArrayLike, padding: Sequence, data_format: str = "channels_last"
     return jnp.pad(inputs, pads)
 
 
-def crop(inputs: ArrayLike, cropping: Sequence, data_format: str = "channels_last"):
+def crop(inputs: Array, cropping: Sequence, data_format: str = "channels_last"):
     """Without the first and last entries of each spatial axis.
 
     Arguments:

@@ -2,24 +2,18 @@
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
 
 __all__ = [
-    "check_window",
-    "conv_input_length",
-    "conv_output_length",
-    "convert_kernel",
-    "deconv_length",
-    "normalize_padding",
-    "normalize_tuple",
-    "same_padding",
-    "spatial_axes",
-]
+    "check_window", "conv_input_length", "conv_output_length", "convert_kernel", "deconv_length", "normalize_padding",
+    "normalize_tuple", "same_padding", "spatial_axes",
+]  # fmt: skip
 
 
-def normalize_tuple(value: object, n: int, name: str, least: int | None = None) -> tuple:
+def normalize_tuple(value: Any, n: int, name: str, least: int | None = None) -> tuple:
     """`value` (an integer, or `n` of them) as a tuple of `n` integers; `name` is what messages call it.
 
     Raises:
