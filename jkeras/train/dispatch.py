@@ -266,7 +266,12 @@ def _rows(data, rows):
 
 def _alike(tree):
     """What the arrays of `tree` look like, wherever they are: so a step is traced once for all places."""
-    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), tree)
+
+    def one(array):
+        kind = jax.typeof(array)
+        return jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
+
+    return jax.tree.map(one, tree)
 
 
 def _examples(data, size):
