@@ -484,7 +484,7 @@ def trained(chosen, devices):
     reset_names()
     model, data = branches(chosen)
     size = model.output_shape[-1]
-    model.compile(optimizers.SGD(lr=0.01 * size), "mse", devices=devices)
+    model.compile(optimizers.SGD(lr=0.002 * size), "mse", devices=devices)
     target = np.random.RandomState(0).uniform(-1, 1, (20, size)).astype("float32")
     traces = []
     for epochs in (1, 1):
