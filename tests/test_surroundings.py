@@ -6,7 +6,7 @@ import pytest
 from kit import close, same_bits
 
 from jkeras import backend as K
-from jkeras import callbacks, layers, losses, optimizers
+from jkeras import callbacks, layers, losses, optimizers, random
 from jkeras.layers import Dense, Input, Lambda
 from jkeras.models import Model, Sequential
 from jkeras.train import make_step
@@ -154,6 +154,7 @@ def test_a_loss_may_read_the_models_weights_and_trains_them():
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_loss_may_read_symbols_of_the_graph(nested):
     """The variational autoencoder of the Keras blog: its loss reads the code, not only the output."""
+    random.seed(0)
     x = Input((5,))
     code = Dense(3, name="code")(x)
     encoder = Model(x, code)
