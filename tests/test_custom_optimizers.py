@@ -180,7 +180,7 @@ def test_models_may_share_one():
         first.train_on_batch(X, Y)
         second.train_on_batch(X[:5], Y[:5])
     assert int(K.get_value(optimizer.iterations)) == 4
-    assert optimizer.source is second.trainer
+    assert optimizer.source is second.trainer.optimized
     slots = optimizer.get_weights()
     first.train_on_batch(X, Y)
     assert not np.allclose(slots[1], optimizer.get_weights()[1])
