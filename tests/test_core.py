@@ -264,3 +264,43 @@ def test_a_step_by_hand_reads_a_variable_of_the_model():
     again, _ = step(first, (draw(4, 3), draw(4, 1)))
     same(after.params, again.params, 1e-6)
     assert np.isfinite(float(logs["loss"]))
+
+
+def test_what_a_first_state_is_made_of_survives_a_donating_step():
+    model = Sequential([Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse")
+    model.fit(draw(4, 3), draw(4, 1), verbose=0)
+    init_state, step = jkeras.train.make_step(model, jkeras.losses.mean_squared_error, optax.sgd(0.1))
+    key = jax.random.key(0)
+    jax.jit(step, donate_argnums=0)(init_state(key, *model.get_trees()), (draw(4, 3), draw(4, 1)))
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+    assert jax.random.uniform(key) >= 0
+
+
+def test_a_model_of_64_bits_computes_in_64_bits():
+    K.set_floatx("float64")
+    model = Sequential([Dense(2, input_shape=(3,))])
+    params, state = model.get_trees()
+    value = np.random.RandomState(0).randn(4, 3)
+    outputs, _ = model.apply(params, state, value)
+    assert outputs.dtype == "float64"
+    same(outputs, value @ np.asarray(params["dense_1"]["kernel"]), 1e-14)
+
+
+def test_a_sublayer_without_a_shape_is_named():
+    class Around(Layer):
+        def sublayers(self):
+            return {"inner": Dense(2)}
+
+    with pytest.raises(ValueError, match="'inner'.*sublayer_shapes"):
+        Around()(Input((3,)))
+
+
+def test_a_stateful_layer_inside_another_moves_in_training_only():
+    model = Sequential([jkeras.layers.Bidirectional(jkeras.layers.LSTM(2, stateful=True), batch_input_shape=(2, 3, 1))])
+    model.compile("sgd", "mse")
+    value, target = draw(2, 3, 1), draw(2, 4)
+    first = model.predict(value, batch_size=2)
+    same(model.predict(value, batch_size=2), first)
+    model.evaluate(value, target, batch_size=2, verbose=0)
+    same(model.predict(value, batch_size=2), first)

@@ -145,7 +145,9 @@ class Crew:
         _dismiss(self.stopping, self._lanes)
         self.asked.set()
         deadline = time.monotonic() + timeout
-        others = [thread for thread in self._threads if thread is not threading.current_thread()]
+        # One that was not started yet when we were interrupted has nothing to be waited for.
+        begun = [thread for thread in self._threads if thread.ident is not None]
+        others = [thread for thread in begun if thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
         unseen = [ticket.error for ticket in self.pending if ticket.lane is None and ticket.error is not None]

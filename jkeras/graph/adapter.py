@@ -25,7 +25,7 @@ from jkeras.serialize.objects import has_arg
 
 __all__ = [
     "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn", "drawn_again",
-    "name_scope", "native_declare", "scoped_name", "through_run",
+    "name_scope", "native_declare", "scoped_name", "shape_of", "through_run",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
@@ -170,8 +170,24 @@ def declared(layer: Any, input_shape: Any):
     own = layer.declare(input_shape)
     shapes = layer.sublayer_shapes(input_shape)
     for name, inner in layer.sublayers().items():
-        layer.place_parts(own, name, inner.variables() if inner.built else declared(inner, shapes[name]))
+        layer.place_parts(
+            own, name, inner.variables() if inner.built else declared(inner, shape_of(layer, shapes, name))
+        )
     return own
+
+
+def shape_of(layer: Any, shapes: dict, name: str) -> Any:
+    """The input shape of the sublayer `name`.
+
+    Raises:
+        ValueError: if the layer does not say.
+    """
+    if name not in shapes:
+        raise ValueError(
+            f"Layer {layer.name} ({type(layer).__name__}) is made of {name!r} among others (`sublayers`), and does not say "
+            "on what shape that is called: define sublayer_shapes(input_shape) -> {name: shape}."
+        )
+    return shapes[name]
 
 
 def drawn(tree: dict, key: Any) -> dict:

@@ -319,7 +319,7 @@ class Layer(NodeAccess, HoldsWeights):
             for tree in own:
                 tree.pop(name, None)
             if not layer.built:
-                layer.build(shapes[name])
+                layer.build(adapter.shape_of(self, shapes, name))
         key = random.next_key()
         for tree, trainable in zip(own, (True, False), strict=True):
             for place, variable in trees.leaves(tree):

@@ -1,5 +1,6 @@
 """A graph of layer calls as one layer: `Network`, the pure core of `Model` and `Sequential`."""
 
+import contextlib
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from jkeras import batch, config, random, trees
 from jkeras.graph.connect import LayerNode, mask_key
 from jkeras.graph.function import Execution, nodes_between, variables_of
 from jkeras.graph.layer import Call, Layer, as_shape, snake_case
+from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, unique_number
 from jkeras.trees import OUTSIDE, as_list
 
@@ -278,8 +280,14 @@ class Network(Layer):
             training: a Python bool.
             mask: the mask(s) of the inputs, or None.
         """
-        with self.bind(params, state, key=key, training=training) as bound:
+        with self._precision(), self.bind(params, state, key=key, training=training) as bound:
             return bound.run(inputs, mask)
+
+    def _precision(self):
+        """64-bit types where the network has any; what is around it, if anything is, sees to that itself."""
+        if current_scope() is not None:
+            return contextlib.nullcontext()
+        return config.precision({symbol.dtype for symbol in [*jax.tree.leaves(self.variables()), *self.inputs]})
 
     def bind(
         self, params: dict, state: dict, *, key: Any = None, training: bool = False, also: dict | None = None

@@ -135,14 +135,16 @@ def _frozen_state(network) -> set:
 
 
 def _stateful(network) -> set:
-    """The state variables of stateful layers."""
+    """The state variables of stateful layers. One inside a layer that is not stateful itself (a Bidirectional) moves in
+    training only, as in Keras."""
     found: set = set()
 
     def walk(layer):
-        if layer.stateful and not isinstance(layer, Network):
+        if isinstance(layer, Network):
+            for part in layer.sublayers().values():
+                walk(part)
+        elif layer.stateful:
             found.update(jax.tree.leaves(layer.variables()[1]))
-        for part in layer.sublayers().values():
-            walk(part)
 
     walk(network)
     return found

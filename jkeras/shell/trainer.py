@@ -80,7 +80,7 @@ class Trainer:
         self._leaves, self._treedef = jax.tree.flatten(self._variables)
         self._explored: set = set()
         self._gradients = None
-        self._copies: tuple = (None, {})
+        self._copies: tuple = (None, 0, {})
         if self._held is not None:
             for variable in [variable for variable in self._places if variable not in before]:
                 self._hold(variable, self.mapping.near(copied(variable.device_value())))
@@ -114,10 +114,10 @@ class Trainer:
         return values_of(variables)
 
     def _current_copies(self):
-        version = self._flown().version
-        if self._copies[0] != version:
-            self._copies = (version, {})
-        return self._copies[1]
+        held = self._flown()
+        if self._copies[0] is not held or self._copies[1] != held.version:  # each run counts its own versions
+            self._copies = (held, held.version, {})
+        return self._copies[2]
 
     def set(self, variable: Variable) -> None:
         """Let the next step find what was stored in a variable that is lent."""
@@ -218,7 +218,7 @@ class Trainer:
             for variable in self._places:
                 if variable.lent_to is self:
                     variable.give_back(whole(self._leaf(variable)))
-            self._held = None
+            self._held, self._copies = None, (None, 0, {})
         for variable, array in zip(foreign, abroad, strict=True):
             variable.value = array
 

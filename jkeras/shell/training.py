@@ -145,7 +145,10 @@ class Trainable(OnGenerators, Network):
         self._ensure_built(x)
         shapes = [symbol.shape for symbol in self.inputs]
         dtypes = [symbol.dtype for symbol in self.inputs]
-        return arrays.standardize_inputs(x, self.input_names, shapes, dtypes, "input")
+        inputs = arrays.standardize_inputs(x, self.input_names, shapes, dtypes, "input")
+        if inputs and len(inputs[0]) == 0:
+            raise ValueError("There are no examples: the arrays have length 0.")
+        return inputs
 
     def _standardize(self, x, y, sample_weight=None, class_weight=None):
         """Checked (inputs, targets, weights), lists of arrays."""

@@ -7,6 +7,7 @@ reads, is said here once, so that a program can take over the memory of the one 
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -66,11 +67,12 @@ class Steps:
             trainable, frozen = trees.split(params, self.core.is_trainable)
             return TrainState(
                 step=jnp.zeros((), jnp.int32),
-                params=jax.tree.map(jnp.asarray, trainable),
-                frozen=jax.tree.map(jnp.asarray, frozen),
-                state=jax.tree.map(jnp.asarray, state),
+                # Copies: a step that is compiled with donation takes over their memory.
+                params=jax.tree.map(jnp.array, trainable),
+                frozen=jax.tree.map(jnp.array, frozen),
+                state=jax.tree.map(jnp.array, state),
                 opt_state=self.rule.init(trainable),
-                key=key,
+                key=dataclasses.replace(key, base=key.base.copy()),
                 metrics=self.no_metrics(),
             )
 
