@@ -184,7 +184,7 @@ def shape_of(layer: Any, shapes: dict, name: str) -> Any:
     """
     if name not in shapes:
         raise ValueError(
-            f"Layer {layer.name} ({type(layer).__name__}) is made of {name!r} among others (`sublayers`), and does not say "
+            f"Layer {layer.name} ({type(layer).__name__}) is made of {name!r} (`sublayers`) and does not say "
             "on what shape that is called: define sublayer_shapes(input_shape) -> {name: shape}."
         )
     return shapes[name]
