@@ -39,6 +39,7 @@ READERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Method on_batch_end")  # writing a file is slower than a batch
 @pytest.mark.parametrize("every_batch", [False, True])
 @pytest.mark.parametrize("name", READERS)
 def test_the_same_run_again_is_read_anew(name, every_batch, tmp_path):
