@@ -304,3 +304,18 @@ def test_a_stateful_layer_inside_another_moves_in_training_only():
     same(model.predict(value, batch_size=2), first)
     model.evaluate(value, target, batch_size=2, verbose=0)
     same(model.predict(value, batch_size=2), first)
+
+
+def test_sublayers_that_are_built_already_draw_apart():
+    class Pair(Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.parts = {"a": Dense(2), "b": Dense(2)}
+            for part in self.parts.values():
+                part.build((None, 3))
+
+        def sublayers(self):
+            return self.parts
+
+    params, _ = Pair().init(KEY, (None, 3))
+    assert not np.array_equal(params["a"]["kernel"], params["b"]["kernel"])

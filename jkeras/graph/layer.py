@@ -220,7 +220,8 @@ class Layer(NodeAccess, HoldsWeights):
         params, state = (adapter.drawn(tree, key) for tree in own)
         shapes = self.sublayer_shapes(input_shape)
         for name, layer in self.sublayers().items():
-            inner = layer.init(key.fold(name), shapes[name]) if name in shapes else adapter.drawn_again(layer, key)
+            own_key = key.fold(name)
+            inner = layer.init(own_key, shapes[name]) if name in shapes else adapter.drawn_again(layer, own_key)
             self.place_parts((params, state), name, inner)
         return params, state
 

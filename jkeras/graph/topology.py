@@ -480,9 +480,10 @@ class Bound(Execution):
         self, network: Any, params: dict, state: dict, outside: dict, *, key: Any = None, training: bool = False
     ):
         self.network, self.params, self.given = network, params, state
-        self._state = network.variables()[1]
+        own = network.variables()
+        self._state = own[1]
         values = {}
-        for what, tree, arrays in zip(("params", "state"), network.variables(), (params, state), strict=True):
+        for what, tree, arrays in zip(("params", "state"), own, (params, state), strict=True):
             for path, variable in trees.leaves(tree):
                 values[variable] = trees.get(arrays, path)
                 if values[variable] is None:

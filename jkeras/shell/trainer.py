@@ -25,8 +25,6 @@ from jkeras.train.step import Steps
 
 __all__ = ["Flight", "Trainer"]
 
-_PARTS = ("params", "frozen", "state")
-
 
 class Trainer:
     """Runs the steps of a model, with an objective and an optimizer, over the devices of a mapping.
