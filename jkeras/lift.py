@@ -6,15 +6,41 @@ compute, on symbols they ask the symbol to remember the call. What a remembered 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 
-__all__ = ["Symbol", "lift", "lifted"]
+__all__ = ["Shape", "Symbol", "lift", "lifted", "map_nest"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+class Shape(tuple):
+    """The sizes of a value. What is None in `as_list()` is not known to the model (the batch size, say), even where
+    the sizes themselves are those of one run.
+
+    Arguments:
+        sizes: the sizes.
+        known: a function without arguments that returns those known to the model; they are `sizes` unless given.
+    """
+
+    def __new__(cls, sizes: Iterable, known: Callable | None = None):
+        self = super().__new__(cls, sizes)
+        self._known = known
+        return self
+
+    def as_list(self) -> list:
+        """The sizes as a list, None where the model does not know them."""
+        return list(self if self._known is None else self._known())
+
+    def __reduce__(self):
+        return Shape, (tuple(self),)
+
+    @property
+    def ndims(self) -> int:
+        return len(self)
 
 
 class Symbol(jax.Array if TYPE_CHECKING else object):  # a type checker lets it stand wherever an array may
@@ -24,6 +50,22 @@ class Symbol(jax.Array if TYPE_CHECKING else object):  # a type checker lets it 
         """Remember `function(*args, **kwargs)`, one of whose arguments is this symbol; return the result's
         symbol(s)."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a call on it is remembered.")
+
+    def traced(self) -> Any:
+        """In the code that is being traced, the array that stands for this symbol there; None if there is none."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what stands for it.")
+
+
+def map_nest(function: Callable, nest: Any, kind: type) -> Any:
+    """`nest` (lists, tuples and dicts of anything) with `function` applied to each instance of `kind` in it."""
+    if isinstance(nest, kind):
+        return function(nest)
+    if isinstance(nest, (list, tuple)) and not hasattr(nest, "_fields"):
+        parts = [map_nest(function, value, kind) for value in nest]
+        return parts if isinstance(nest, list) else tuple(parts)
+    if isinstance(nest, dict):
+        return {key: map_nest(function, value, kind) for key, value in nest.items()}
+    return nest
 
 
 def _first_symbol(values):

@@ -12,7 +12,7 @@ from jkeras.graph import tensor
 from jkeras.graph.function import Function, gradients_or_none
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, unique_name
-from jkeras.lift import lift
+from jkeras.lift import Symbol, lift
 from jkeras.trees import as_list
 from jkeras.typing import Array, ArrayLike, DType, Name, Shape
 
@@ -133,7 +133,7 @@ def _is_input(x) -> bool:
 
 def is_tensor(x: Any) -> bool:
     """Whether `x` is a symbol or an array of JAX."""
-    return is_symbol(x) or isinstance(x, jnp.ndarray)
+    return isinstance(x, (Symbol, jnp.ndarray))
 
 
 def is_keras_tensor(x: Any) -> bool:
@@ -149,13 +149,15 @@ def is_keras_tensor(x: Any) -> bool:
 
 def int_shape(x: Any) -> tuple:
     """The sizes of `x`, None where unknown."""
+    if isinstance(x, Symbol):
+        return x._keras_shape
     return tuple(np.shape(x) if not hasattr(x, "shape") else x.shape)
 
 
 def shape(x: Any) -> tuple:
     """The sizes of `x`; those that are not known yet are symbols."""
     if not is_symbol(x):
-        return int_shape(x)
+        return tuple(np.shape(x))
     return tuple(_size(x, axis) if size is None else size for axis, size in enumerate(x.shape))
 
 

@@ -19,13 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import random, trees
-from jkeras.graph.scope import Scope, current_scope
-from jkeras.graph.tensor import Variable
+from jkeras.graph.function import Execution
+from jkeras.graph.scope import current_scope
+from jkeras.graph.tensor import Variable, symbols_in
+from jkeras.graph.value import Reading, Value, as_arrays, as_values, compute, tried
+from jkeras.lift import map_nest
 from jkeras.serialize.objects import has_arg
 
 __all__ = [
     "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn", "drawn_again",
-    "name_scope", "native_declare", "scoped_name", "shape_of", "through_run",
+    "mask_from", "name_scope", "native_declare", "scoped_name", "shape_of", "through_run", "with_readings",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
@@ -34,7 +37,7 @@ __all__ = [
 def adopt(cls: type) -> None:
     """Give `cls`, a new subclass of Layer, a `declare` and an `apply` for what it defines."""
     own = vars(cls)
-    is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    is_ours = _is_ours(cls)
     for name in ("init", "compute_call"):
         if name in own and not is_ours:
             setattr(cls, name, _with_plain_key(own[name]))
@@ -45,10 +48,17 @@ def adopt(cls: type) -> None:
             cls.declare = declare_from_build
     if "apply" in own:
         cls.apply = through_run(own["apply"] if is_ours else _with_plain_key(own["apply"]))
+        cls.takes_values = own.get("takes_values", False)
     elif "call" in own:
         cls.apply = through_run(apply_from_call)
+        cls.takes_values = True
     if ("apply" in own or "call" in own) and "compute_call" not in own:
         cls.compute_call = _call_from_apply(cls)
+
+
+def _is_ours(definition: Any) -> bool:
+    """Whether a class or function is one of this package."""
+    return definition.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def native_declare(cls: type):
@@ -90,8 +100,7 @@ def is_adapted(layer: Any) -> bool:
 
 def runs_user_code(layer: Any) -> bool:
     """Whether the layer, or one inside it, may read what it was not handed."""
-    ours = type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
-    return not ours or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
+    return not _is_ours(type(layer)) or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
 
 
 def _with_plain_key(method):
@@ -234,22 +243,54 @@ def apply_from_call(
     """Outputs and next state of a layer that computes in `call`."""
     around = current_scope()
     assert around is not None, "run opens a scope around apply"
-    layer = self.twin()
-    if not self.built:
-        layer.build(jax.tree.map(lambda array: tuple(array.shape), inputs))
-    with bound_scope(layer, params, state, key=key, training=training) as bound:
-        call = layer.call
-        if mask is not None and "mask" not in arguments and has_arg(call, "mask"):
-            arguments["mask"] = mask
-        if "training" not in arguments and has_arg(call, "training"):
-            arguments["training"] = training
-        outputs = call(inputs, **arguments)
-        outputs = jax.tree.map(lambda leaf: leaf.value if isinstance(leaf, Variable) else leaf, outputs)
+    if mask is not None and "mask" not in arguments and has_arg(self.call, "mask"):
+        arguments["mask"] = mask
+    if "training" not in arguments and has_arg(self.call, "training"):
+        arguments["training"] = training
+
+    def run(form):
+        layer = self.twin()
+        if not self.built:
+            layer.build(jax.tree.map(lambda array: tuple(array.shape), as_arrays(inputs)))
+        with bound_scope(layer, params, state, key=key, training=training) as bound:
+            outputs = with_readings(layer, form).call(form(inputs), **form(arguments))
+            return as_arrays(outputs), bound
+
+    outputs, bound = tried(run)
     around.losses.extend(bound.losses)
     return outputs, bound.next_state
 
 
-class bound_scope(Scope):
+#: Where a layer keeps its weights as what they are.
+_GROUPS = {"_trainable_weights", "_non_trainable_weights", "_unsaved_state", "_added_losses"}
+
+
+def with_readings(layer: Any, form: Callable = as_values) -> Any:
+    """`layer`, a copy, its attributes being what its weights are inside `call`: tensors, or with `as_arrays` arrays."""
+
+    def stand(variable):
+        return Reading(variable) if form is as_values else variable.value
+
+    own = layer.__dict__
+    for variable in [one for group in sorted(_GROUPS) for one in own.get(group, ())]:
+        if isinstance(variable, Variable) and len(variable.place or ()) == 1:
+            own.setdefault(variable.place[0], variable)
+    for name, held in list(own.items()):
+        if name not in _GROUPS and any(isinstance(symbol, Variable) for symbol in symbols_in(held)):
+            own[name] = map_nest(stand, held, Variable)
+    return layer
+
+
+def mask_from(layer: Any, inputs: Any, mask: Any) -> Any:
+    """The mask of what `layer` makes of `inputs`, by its `compute_mask`."""
+    written, computed = type(layer).compute_mask, type(layer).apply
+    users = not _is_ours(written) and _is_ours(getattr(computed, "__wrapped__", computed))
+    if not layer.takes_values and not users:
+        return layer.compute_mask(inputs, mask)
+    return tried(lambda form: as_arrays(layer.compute_mask(form(inputs), form(mask))))
+
+
+class bound_scope(Execution):
     """A scope in which the variables of `layer` stand for the arrays of `params` and `state`.
 
     On leaving it, `next_state` holds the state with the updates that were asked for.
@@ -260,8 +301,8 @@ class bound_scope(Scope):
         bindings = {}
         for tree, arrays in zip(variables, (params, state), strict=True):
             bindings |= {variable: trees.get(arrays, path) for path, variable in trees.leaves(tree)}
-        key = None if key is None else random.as_key(key)
-        super().__init__(bindings, layer=layer, training=training, key=key)
+        super().__init__(bindings, training=training, key=key)
+        self.layer = layer
         self.places = {variable: path for path, variable in trees.leaves(variables[1])}
         self.next_state = state
 
@@ -269,7 +310,6 @@ class bound_scope(Scope):
         super().__exit__(exception_type, exception, traceback)
         for variable, value in self.updates.items():
             if variable in self.places:
-                value = value.value if isinstance(value, Variable) else value
                 value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
                 self.next_state = trees.put(self.next_state, self.places[variable], value)
 
@@ -279,39 +319,61 @@ class bound_scope(Scope):
 
 def call_native(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """The built-in `apply` of `layer` on the values its variables stand for here; updates go to the scope."""
-    compute = native_apply(type(layer))
+    native = native_apply(type(layer))
 
-    def run(*weights, **options):
-        return compute(layer, *weights, **options)
+    def run(params, state, inputs, **options):
+        return (*native(layer, params, state, inputs, **options), None)
 
-    return _called(layer, run, inputs, mask, training, arguments)
+    return _called(layer, run, inputs, mask, training, arguments)[0]
 
 
 def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """Call `layer` on arrays inside another layer's `call`."""
     if not layer.built:
         with name_scope(layer.name):
-            layer.build(jax.tree.map(lambda array: tuple(array.shape), inputs))
+            layer.build(jax.tree.map(lambda array: tuple(array.shape), as_arrays(inputs)))
             layer.built = True
-    return _called(layer, layer.apply, inputs, mask, training, arguments)
+    if mask is None:
+        masks = [getattr(one, "_keras_mask", None) for one in trees.as_list(inputs)]
+        mask = masks if isinstance(inputs, (list, tuple)) and any(one is not None for one in masks) else masks[0]
+
+    def run(params, state, inputs, **options):
+        call = layer.run(params, state, inputs, **options)
+        scope = current_scope()
+        assert scope is not None
+        scope.losses.extend(call.losses)
+        return call.outputs, call.state, call.mask
+
+    outputs, masks = _called(layer, run, inputs, mask, training, arguments)
+    for one, made in zip(trees.as_list(outputs), trees.as_list(masks), strict=False):
+        if made is not None and isinstance(one, Value):
+            one._keras_mask = made
+    return outputs
 
 
-def _called(layer, apply, inputs, mask, training, arguments):
+def _called(layer, run, inputs, mask, training, arguments):
+    """Outputs and masks of a call of `layer` among the symbols of another's `call`."""
     scope = current_scope()
     if scope is None:
         raise ValueError(
             f"Layer {layer.name}: `call` computes on arrays inside a model. Outside of one, use "
             "layer.apply(params, state, inputs)."
         )
-    variables = layer.variables()
-    params, state = jax.tree.map(lambda variable: variable.value, variables)
     training = scope.training if training is None else training
-    key = scope.key and scope.next_key()
-    outputs, after = apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
-    for path, variable in trees.leaves(variables[1]):
-        if trees.get(after, path) is not trees.get(state, path):
-            scope.update(variable, trees.get(after, path))
-    return outputs
+    variables = layer.variables()
+
+    def called(inputs, mask, arguments):
+        scope = current_scope()
+        params, state = jax.tree.map(lambda variable: variable.value, variables)
+        key = scope.key and scope.next_key()
+        outputs, after, made = run(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        for path, variable in trees.leaves(variables[1]):
+            if trees.get(after, path) is not trees.get(state, path):
+                scope.update(variable, trees.get(after, path))
+        return outputs, made
+
+    called.__name__ = layer.name
+    return compute(called, (inputs, mask, arguments), {})
 
 
 # --------------------------------------------------------------------------------------------------- weights' names

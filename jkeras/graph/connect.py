@@ -14,12 +14,17 @@ from jkeras.graph.adapter import is_adapted, runs_user_code
 from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
+from jkeras.graph.value import Value
 
 __all__ = ["LayerNode", "NodeAccess", "mask_key"]
 
 
 def _unpack(values):
     return values[0] if len(values) == 1 else values
+
+
+def _value_of(value, symbol):
+    return Value(value(symbol), like=symbol)
 
 
 def mask_list(mask: Any, count: int) -> list:
@@ -155,6 +160,8 @@ class LayerNode(Node):
         return shapes
 
     def _run(self, value, params, state, masks, *, key, training):
+        if self.layer.takes_values:
+            value = functools.partial(_value_of, value)
         arguments = map_symbols(value, self.arguments)
         stated = arguments.pop("training", None)
         training = training if stated is None else bool(stated)

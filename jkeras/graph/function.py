@@ -100,8 +100,6 @@ class Execution(Scope):
         """The value of `symbol`: given, computed, or bound to it by who runs this."""
         if symbol in self.values:
             return self.values[symbol]
-        if getattr(symbol, "is_learning_phase", False):
-            return self.training
         found = self.lookup(symbol)
         if found is None:
             raise KeyError(symbol.name)

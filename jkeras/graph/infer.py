@@ -1,5 +1,6 @@
 """Shapes are inferred, not written twice: an abstract run of the function itself, unknown sizes as symbols."""
 
+import contextvars
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -9,7 +10,10 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-__all__ = ["Spec", "infer"]
+__all__ = ["Spec", "infer", "stand_in"]
+
+#: The sizes that stand for unknown ones in the abstract run that is under way; None outside of one.
+_sizes: contextvars.ContextVar[tuple | None] = contextvars.ContextVar("sizes", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,23 +34,33 @@ def _unknown_sizes() -> tuple:
 _PROBES = ((2,) + (36,) * 11, (3,) + (48,) * 11)
 
 
-def _structs(values, sizes):
-    """The inputs' shapes with unknown sizes filled in; anything but a symbol, spec or array stays as it is."""
-    return [
-        jax.ShapeDtypeStruct(
-            tuple(sizes[axis] if size is None else size for axis, size in enumerate(value.shape)),
-            jnp.dtype(value.dtype),
-        )
-        for value in values
-    ]
+def _filled(shape, sizes) -> tuple:
+    """`shape` with unknown sizes filled in."""
+    return tuple(sizes[axis] if size is None else size for axis, size in enumerate(shape))
+
+
+def _run(function, values, sizes):
+    """The structs of what `function` returns where the unknown sizes of `values` are `sizes`."""
+    structs = [jax.ShapeDtypeStruct(_filled(value.shape, sizes), jnp.dtype(value.dtype)) for value in values]
+    token = _sizes.set(sizes)
+    try:
+        return jax.eval_shape(function, *structs)
+    finally:
+        _sizes.reset(token)
+
+
+def stand_in(shape: tuple, dtype: Any) -> Any:
+    """Zeros in place of a value of `shape` that is not at hand in the abstract run under way; None outside of one."""
+    sizes = _sizes.get()
+    return None if sizes is None else jnp.zeros(_filled(shape, sizes), jnp.dtype(dtype))
 
 
 def _sizes_beside(values, sizes):
     """`sizes`, with the largest size known on an axis of any of the inputs in place of what was to be tried there."""
     known = [[value.shape[axis] for value in values if axis < len(value.shape)] for axis in range(len(sizes))]
-    return [
+    return tuple(
         max((one for one in found if one is not None), default=size) for found, size in zip(known, sizes, strict=True)
-    ]
+    )
 
 
 def _spec(struct) -> Spec:
@@ -60,16 +74,14 @@ def infer(function: Callable, inputs: Any):
         The function's result with a `Spec` in place of each array.
     """
     if all(size is not None for value in inputs for size in value.shape):
-        return jax.tree.map(_spec, jax.eval_shape(function, *_structs(inputs, ())))
+        return jax.tree.map(_spec, _run(function, inputs, _PROBES[0]))
     try:
-        return jax.tree.map(_spec, jax.eval_shape(function, *_structs(inputs, _unknown_sizes())))
+        return jax.tree.map(_spec, _run(function, inputs, _unknown_sizes()))
     except Exception:  # A branch on an unknown size fails in as many ways as there are functions: try real sizes.
         try:
-            first, second = (jax.eval_shape(function, *_structs(inputs, sizes)) for sizes in _PROBES)
+            first, second = (_run(function, inputs, sizes) for sizes in _PROBES)
         except Exception:  # An unknown size may have to be the one that another input has on the same axis.
-            first, second = (
-                jax.eval_shape(function, *_structs(inputs, _sizes_beside(inputs, sizes))) for sizes in _PROBES
-            )
+            first, second = (_run(function, inputs, _sizes_beside(inputs, sizes)) for sizes in _PROBES)
     return jax.tree.map(
         lambda a, b: Spec(tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)), str(a.dtype)),
         first,

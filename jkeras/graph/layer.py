@@ -37,6 +37,7 @@ from jkeras.graph.connect import LayerNode, NodeAccess
 from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
+from jkeras.graph.value import as_arrays
 from jkeras.graph.weights import HoldsWeights, free_name
 
 __all__ = ["Call", "InputSpec", "Layer", "free_name"]
@@ -161,6 +162,8 @@ class Layer(NodeAccess, HoldsWeights):
     activity_regularizer = None
     #: Whether it calls functions of the user, which may read what they are not handed.
     calls_user_code = False
+    #: Whether it is handed Values (see `graph.value`), not arrays.
+    takes_values = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -297,7 +300,7 @@ class Layer(NodeAccess, HoldsWeights):
         key = None if key is None else random.as_key(key)
         with Scope(layer=self, training=training, key=key) as scope:
             outputs, after = self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
-            out_mask = self.compute_mask(inputs, mask)
+            out_mask = adapter.mask_from(self, inputs, mask)
         losses = scope.losses
         if losses and batch.shards() > 1:  # of which nobody knows whether they are sums over the batch, or means
             losses = self._losses_of_whole(params, state, inputs, key, training, mask, arguments)
@@ -331,7 +334,10 @@ class Layer(NodeAccess, HoldsWeights):
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
-        (scope.losses if scope is not None else self._added_losses).extend(losses)
+        if scope is None:
+            self._added_losses.extend(losses)
+        else:
+            scope.losses.extend(as_arrays(losses))
 
     @property
     def added_losses(self) -> list:
@@ -346,7 +352,7 @@ class Layer(NodeAccess, HoldsWeights):
         if updates and not isinstance(updates, list):
             updates = [updates]
         for variable, value in updates or ():
-            scope.update(variable, value)
+            scope.update(getattr(variable, "variable", variable), as_arrays(value))
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any) -> Any:
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""

@@ -73,6 +73,8 @@ class Scope:
         Raises:
             UnboundVariableError: for a variable that nothing stands for.
         """
+        if getattr(symbol, "is_learning_phase", False):
+            return self.training
         scope = self
         while True:
             found = scope.found_here(symbol)

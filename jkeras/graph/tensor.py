@@ -1,7 +1,6 @@
 """Symbols: `SymbolicTensor` (a value that does not exist yet), `Variable` (one with a current value), and `Node` (a
 call)."""
 
-import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras.graph.infer import infer
+from jkeras.graph.infer import infer, stand_in
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
-from jkeras.lift import Symbol, lift
+from jkeras.graph.value import compute, give_operators
+from jkeras.lift import Shape, Symbol, map_nest
 
 __all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name", "values_of"]
 
@@ -47,13 +47,7 @@ def is_symbol(value: Any) -> bool:
 
 def map_symbols(function: Callable, nest: Any) -> Any:
     """`nest` (lists, tuples and dicts of anything) with `function` applied to each symbol in it."""
-    if isinstance(nest, SymbolicTensor):
-        return function(nest)
-    if isinstance(nest, (list, tuple)) and not hasattr(nest, "_fields"):
-        return type(nest)(map_symbols(function, value) for value in nest)
-    if isinstance(nest, dict):
-        return {key: map_symbols(function, value) for key, value in nest.items()}
-    return nest
+    return map_nest(function, nest, SymbolicTensor)
 
 
 def symbols_in(nest: Any) -> list:
@@ -78,7 +72,7 @@ class SymbolicTensor(Symbol):
     """
 
     def __init__(self, shape: Any, dtype: Any, name: str | None = None, node: Any = None):
-        self.shape = tuple(None if size is None else int(size) for size in shape)
+        self.shape = Shape(None if size is None else int(size) for size in shape)
         self.dtype = str(jnp.dtype(dtype))
         self.name = name or unique_name("tensor")
         self.node = node
@@ -86,26 +80,32 @@ class SymbolicTensor(Symbol):
 
     @property
     def _keras_shape(self):
-        return self.shape
+        return tuple(self.shape)
+
+    @_keras_shape.setter
+    def _keras_shape(self, shape):
+        self.shape = Shape(shape)
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
 
-    def get_shape(self):
+    def get_shape(self) -> Shape:
         """The shape, as `shape`."""
         return self.shape
+
+    def set_shape(self, shape: Any) -> None:
+        """State sizes that could not be inferred; None leaves one as it is."""
+        self.shape = Shape(old if new is None else int(new) for old, new in zip(self.shape, shape, strict=True))
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name!r} shape={self.shape} dtype={self.dtype}>"
 
     def __lift__(self, function, args, kwargs):
         """Remember a call as a node; inside traced code compute it, if all its symbols have values there."""
-        values = {symbol: symbol.traced() for symbol in symbols_in([args, kwargs])} if current_scope() else {}
-        if not values or any(value is None for value in values.values()):
+        if current_scope() is None or any(symbol.traced() is None for symbol in symbols_in([args, kwargs])):
             return Node(function, args, kwargs).result
-        args, kwargs = map_symbols(values.__getitem__, [args, kwargs])
-        return function(*args, **kwargs)
+        return compute(function, args, kwargs)
 
     def traced(self):
         """Inside traced code the array that stands for this symbol there, or None."""
@@ -116,7 +116,8 @@ class SymbolicTensor(Symbol):
         """What stands for it where nothing was bound to it: nothing."""
 
     def noted(self, found: dict):
-        """What stands for it in an abstract run that looks for variables: nothing."""
+        """What stands for it in an abstract run that looks for variables: an array of its shape."""
+        return stand_in(self.shape, self.dtype)
 
     def __jax_array__(self):
         value = self.traced()
@@ -132,15 +133,8 @@ class SymbolicTensor(Symbol):
             f"{self!r} has no value yet, so it is neither true nor false. In a model use K.switch or jax.numpy.where."
         )
 
-    def __len__(self):
-        if not self.shape or self.shape[0] is None:
-            raise TypeError(f"{self!r} has no known length.")
-        return self.shape[0]
-
     def __iter__(self):
-        if not self.shape or self.shape[0] is None:
-            raise TypeError(f"{self!r} cannot be iterated over: its first size is not known.")
-        return (_item(self, i) for i in range(self.shape[0]))
+        raise TypeError(f"{self!r} has no value yet: it cannot be iterated over. Take its parts by index.")
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
@@ -152,25 +146,7 @@ class SymbolicTensor(Symbol):
     __array_ufunc__ = None
 
 
-def _operator(name, function, *, reflected=False):
-    def method(self, other):
-        return lifted(other, self) if reflected else lifted(self, other)
-
-    lifted = lift(function)
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"The symbol of {function.__name__} of the two, elementwise with broadcasting."
-    setattr(SymbolicTensor, name, method)
-
-
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
-    _operator(f"__{_name}__", getattr(operator, _name))
-    _operator(f"__r{_name}__", getattr(operator, _name), reflected=True)
-for _name in ("lt", "le", "gt", "ge", "and_", "or_"):
-    _operator(f"__{_name.rstrip('_')}__", getattr(operator, _name))
-for _name in ("neg", "abs", "invert"):
-    setattr(SymbolicTensor, f"__{_name}__", lift(getattr(operator, _name)))
-_item = lift(operator.getitem)
-SymbolicTensor.__getitem__ = _item
+give_operators(SymbolicTensor)
 
 
 class Variable(SymbolicTensor):

@@ -537,7 +537,6 @@ class Bound(Execution):
                 if path[0] == OUTSIDE:
                     self.touched(variable)
                 value = self.updates[variable]
-                value = value.value if isinstance(value, Variable) else value
                 value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
             if value is not trees.get(state, path):
                 state = trees.put(state, path, value)

@@ -18,6 +18,7 @@ from jkeras import batch, random
 from jkeras.graph import adapter
 from jkeras.graph.layer import Layer, free_name
 from jkeras.graph.tensor import is_symbol
+from jkeras.graph.value import as_arrays, tried
 from jkeras.serialize.objects import has_arg
 from jkeras.typing import CustomObjects, Shape
 
@@ -114,30 +115,35 @@ def bind(
 
 def _bind_called(cell, params, state, inputs, states, *, constants=None, key=None, training=False):
     """The step of a cell that computes in `call(inputs, states)`, which may also take `constants` and `training`."""
-    cell = copy.copy(cell)
     if isinstance(cell, Layer) and not cell.built:
+        cell = copy.copy(cell)
         shapes = [tuple(array.shape) for array in [inputs, *as_list(constants)]]
         cell.build(shapes if constants else shapes[0])
     arguments = {"training": training} if has_arg(cell.call, "training") else {}
-    if constants:
-        arguments["constants"] = constants
 
-    def step(x, states, time):
-        if not isinstance(cell, Layer):
-            output, states = cell.call(x, states, **arguments)
+    def bound(form):
+        made = copy.copy(cell)
+        if constants:
+            arguments["constants"] = form(constants)
+
+        def step(x, states, time):
+            if not isinstance(made, Layer):
+                output, states = as_arrays(made.call(form(x), form(states), **arguments))
+                return output, list(states)
+            inner = None if key is None else random.as_key(key).step(time)
+            with adapter.bound_scope(made, params, state, key=inner, training=training) as scope:
+                output, states = as_arrays(adapter.with_readings(made, form).call(form(x), form(states), **arguments))
+                if scope.losses or scope.updates:
+                    raise ValueError(
+                        f"Cell {made.name} ({type(made).__name__}): add_loss and add_update have no meaning inside a "
+                        "cell's `call`, which runs at every time step; use them in the layer around it."
+                    )
             return output, list(states)
-        inner = None if key is None else random.as_key(key).step(time)
-        with adapter.bound_scope(cell, params, state, key=inner, training=training) as scope:
-            output, states = cell.call(x, states, **arguments)
-            if scope.losses or scope.updates:
-                raise ValueError(
-                    f"Cell {cell.name} ({type(cell).__name__}): add_loss and add_update have no meaning inside a "
-                    "cell's `call`, which runs at every time step; use them in the layer around it."
-                )
-        return output, list(states)
 
-    step(inputs, states, 0)  # what `call` keeps on the cell from its first run (a dropout mask) holds for all steps
-    return step
+        step(inputs, states, 0)  # what `call` keeps on the cell from its first run (a dropout mask) holds for all steps
+        return step
+
+    return tried(bound)
 
 
 def arguments_of(cls: type) -> list:

@@ -14,6 +14,7 @@ import numpy as np
 
 from jkeras import batch, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.value import as_arrays, tried
 from jkeras.layers.arguments import (
     ActivationLike,
     ConstraintLike,
@@ -531,7 +532,7 @@ class Lambda(Layer):
         [9.0]
     """
 
-    calls_user_code = True
+    calls_user_code = takes_values = True
 
     def __init__(
         self, function: Callable, output_shape: Any = None, mask: Any = None, arguments: dict | None = None,
@@ -555,7 +556,7 @@ class Lambda(Layer):
         for name, value in (("mask", mask), ("training", training)):
             if name not in arguments and has_arg(self.function, name):
                 arguments[name] = value
-        return self.function(inputs, **arguments), state
+        return tried(lambda form: as_arrays(self.function(form(inputs), **form(arguments)))), state
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

@@ -1,0 +1,325 @@
+"""What user code in Keras style is handed: a `Value`, an array that also answers what Keras asks of a tensor.
+
+Inside `call`, a `Lambda`, a user's loss, Keras's questions have Keras's answers (`K.int_shape(x)` is (None, 10)
+whatever the size of this batch), and code for arrays goes on working: a `Value` has the operators, attributes and
+methods of its array, and `jax.numpy` functions and transformations take it. What comes out of those are plain arrays.
+What backend functions make of Values are Values; the sizes that a model knows of them are inferred when asked for.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jkeras import random
+from jkeras.graph.infer import Spec, infer
+from jkeras.graph.scope import Finder
+from jkeras.lift import Shape, Symbol, lift, map_nest
+
+__all__ = ["Reading", "Value", "as_arrays", "as_values", "compute", "give_operators", "tried", "with_values"]
+
+
+class Value(Symbol):
+    """An array in user code, and what the model knows of it.
+
+    Arguments:
+        array: the array, mostly a traced one.
+        like: the symbol that it is the value of: it has its sizes and name.
+        shape: the sizes that the model knows, None for others; those of `array` unless given.
+
+    Attributes:
+        array: the array.
+        shape: the sizes of `array`; `shape.as_list()`, `K.int_shape`: those that the model knows, None for others.
+    """
+
+    def __init__(self, array: Any, *, like: Any = None, shape: Any = None):
+        self.array = array
+        self._known = shape if like is None else like._keras_shape
+        self._recipe: tuple | None = None
+        self._name = None if like is None else like.name
+        for attribute in ("_keras_history", "_uses_learning_phase"):
+            if hasattr(like, attribute):
+                setattr(self, attribute, getattr(like, attribute))
+
+    # ---------------------------------------------------------------------------------------- what Keras asks for
+
+    @property
+    def name(self) -> str:
+        """The name of the symbol it stands for, or of the function that made it."""
+        return self._name or "value:0"
+
+    @name.setter
+    def name(self, name: str):
+        self._name = name
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.array.shape, lambda: self._keras_shape)
+
+    @property
+    def _keras_shape(self) -> tuple:
+        if self._known is None:
+            _infer_all(self)
+        return self._known or ()
+
+    @_keras_shape.setter
+    def _keras_shape(self, shape):
+        self._known = tuple(shape)
+
+    def get_shape(self) -> Shape:
+        """The sizes that the model knows, None for others."""
+        return Shape(self._keras_shape)
+
+    def set_shape(self, shape: Any) -> None:
+        """State sizes that the model could not know; None leaves one as it is."""
+        self._known = tuple(old if new is None else int(new) for old, new in zip(self._keras_shape, shape, strict=True))
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+    # ------------------------------------------------------------------------------------------ what arrays answer
+
+    def traced(self):
+        return self.array
+
+    def __lift__(self, function, args, kwargs):
+        return compute(function, args, kwargs)
+
+    def __jax_array__(self):
+        return jnp.asarray(self.array)
+
+    def __array__(self, dtype=None, copy=None):
+        if isinstance(self.array, jax.core.Tracer):
+            raise TypeError(
+                f"{self!r} is being traced: numpy functions cannot take it. Use jkeras.backend or jax.numpy functions."
+            )
+        return np.asarray(self.array, dtype=dtype)
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.array, name)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r} of {self.array!r}>"
+
+    def __bool__(self):
+        return bool(self.array)
+
+    def __int__(self):
+        return int(self.array)
+
+    def __float__(self):
+        return float(self.array)
+
+    def __index__(self):
+        return operator.index(self.array)
+
+    def __iter__(self):
+        raise TypeError(f"{self!r}: a 'Value' is no container. Take its parts by index, or use K.unstack or jnp.split.")
+
+    # Of arrays elementwise; of symbols, which are keys of dicts, identity.
+    __eq__, __ne__ = lift(operator.eq), lift(operator.ne)
+    __hash__ = object.__hash__
+
+    #: So that `array * value` asks the value, with numpy arrays too.
+    __array_ufunc__ = None
+
+
+class Reading(Value):
+    """What a variable of a layer is inside the layer's `call`: its value there. Updates of it are of the variable."""
+
+    def __init__(self, variable: Any):
+        super().__init__(None, like=variable)
+        self.variable = variable
+
+    @property
+    def array(self):
+        return self.variable.value
+
+    @array.setter
+    def array(self, array):
+        """It is that of the variable."""
+
+    @property
+    def value(self):
+        return self.variable.value
+
+    def __getattr__(self, name):
+        return getattr(self.variable if hasattr(self.variable, name) else self.array, name)
+
+
+# A transformation of JAX takes a Value for the array in it, and hands that on: inside it there are plain arrays.
+for _kind in (Value, Reading):
+    jax.tree_util.register_pytree_node(_kind, lambda value: ((value.array,), None), lambda _, parts: parts[0])
+
+
+def give_operators(cls: type) -> None:
+    """Let `cls`, of symbols, have the operators of arrays, lifted."""
+
+    def give(name, function, *, reflected=False):
+        def method(self, other):
+            return lifted(other, self) if reflected else lifted(self, other)
+
+        lifted = lift(function)
+        method.__name__ = method.__qualname__ = name
+        method.__doc__ = f"The symbol of {function.__name__} of the two, elementwise with broadcasting."
+        setattr(cls, name, method)
+
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+        give(f"__{name}__", getattr(operator, name))
+        give(f"__r{name}__", getattr(operator, name), reflected=True)
+    for name in ("lt", "le", "gt", "ge", "and_", "or_"):
+        give(f"__{name.rstrip('_')}__", getattr(operator, name))
+    for name in ("neg", "abs", "invert"):
+        setattr(cls, f"__{name}__", lift(getattr(operator, name)))
+    cls.__getitem__ = lift(operator.getitem)
+
+
+give_operators(Value)
+
+
+# ------------------------------------------------------------------------------------------------------- computing
+
+
+def compute(function: Callable, args: Any, kwargs: dict) -> Any:
+    """`function(*args, **kwargs)` on the arrays that stand for the symbols in it; of its arrays, Values.
+
+    Raises:
+        TypeError: if nothing stands for a symbol.
+    """
+    arrays = map_nest(_traced, [args, kwargs], Symbol)
+    result = function(*arrays[0], **arrays[1])
+    if isinstance(result, (list, tuple, dict)):
+        leaves, treedef = jax.tree.flatten(result)
+        return treedef.unflatten([_made(leaf, function, args, kwargs, place) for place, leaf in enumerate(leaves)])
+    return _made(result, function, args, kwargs, 0)
+
+
+def _made(array, function, args, kwargs, place):
+    """The Value of one of the arrays that a call gave; what is no array stays."""
+    if not isinstance(array, jax.Array):
+        return array
+    value = Value(array)
+    value._name = getattr(function, "__name__", "value").strip("_<>")
+    value._recipe = function, args, kwargs, place
+    return value
+
+
+def _traced(symbol):
+    array = symbol.traced()
+    if array is None:
+        raise TypeError(
+            f"{symbol!r} is used inside traced code and has no value there: it is a symbol of another graph. Make it "
+            "an input of the layer."
+        )
+    return array
+
+
+def _infer_all(value):
+    """Find what the model knows of the sizes of `value`, and so of those it was made of."""
+    waiting = [value]
+    while waiting:
+        last = waiting[-1]
+        if last._recipe is not None and last._known is None:
+            unknown = [one for one in _symbols(last._recipe[1:3]) if isinstance(one, Value) and one._known is None]
+            if unknown:
+                waiting += unknown
+                continue
+        waiting.pop()
+        if last._known is None:
+            last._known = _inferred(last)
+
+
+def _symbols(nest):
+    found: list = []
+    map_nest(found.append, nest, Symbol)
+    return found
+
+
+def _inferred(value) -> tuple:
+    sizes = tuple(size if isinstance(size, int) else None for size in value.array.shape)
+    if value._recipe is None:
+        return sizes
+    function, args, kwargs, place = value._recipe
+    symbols = _symbols([args, kwargs])
+    given = [Spec(tuple(one._keras_shape), str(one.dtype)) for one in symbols]
+    if all(None not in spec.shape for spec in given):
+        return sizes
+
+    def run(*arrays):
+        remaining = iter(arrays)
+        inner = map_nest(lambda _: next(remaining), [args, kwargs], Symbol)
+        return function(*inner[0], **inner[1])
+
+    try:
+        with Finder(key=random.as_key(0)):
+            return jax.tree.leaves(infer(run, given))[place].shape
+    except Exception:  # beside arrays whose sizes are those of this run, unknown ones do not fit: their places remain
+        batches = {one.traced().shape[0] for one, spec in zip(symbols, given, strict=True) if spec.shape[:1] == (None,)}
+        return (None, *sizes[1:]) if sizes and value.array.shape[0] in batches else sizes
+
+
+# -------------------------------------------------------------------------------------- in and out of user functions
+
+
+def as_values(nest: Any) -> Any:
+    """`nest` with Values in place of JAX arrays."""
+    return map_nest(Value, nest, jax.Array)
+
+
+def as_arrays(nest: Any) -> Any:
+    """`nest` with the arrays in place of Values, and of symbols that have a value here."""
+    return map_nest(_traced, nest, Symbol)
+
+
+def tried(run: Callable) -> Any:
+    """`run(as_values)`; where that hands a Value to a function of JAX that takes arrays only, `run(as_arrays)`."""
+    try:
+        return run(as_values)
+    except (AttributeError, TypeError, ValueError) as error:
+        if not any(word in str(error) for word in ("__jax_array__", "'Value'", "'Reading'", __name__)):
+            raise
+        try:
+            return run(as_arrays)
+        except Exception:
+            error.add_note(
+                "Inside `call`, jax.numpy functions take tensors and weights as they are; functions of jax.lax, and "
+                "carries of its loops, must be arrays: write jax.numpy.asarray(x)."
+            )
+            raise error from None
+
+
+def with_values(function: Callable, *shapes: Any) -> Callable:
+    """`function`, a user's in Keras style, as one that takes and returns arrays: it is handed Values.
+
+    Arguments:
+        function: any function of arrays.
+        shapes: what the model knows of the sizes of the first arguments, None for unknown ones.
+
+    Example:
+        >>> shapes = []
+        >>> loss = with_values(lambda y_true, y_pred: shapes.append(y_pred.shape.as_list()) or y_pred, None, (None, 3))
+        >>> loss(jnp.ones((2, 3)), jnp.ones((2, 3))).shape, shapes
+        ((2, 3), [[None, 3]])
+    """
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        known = [*shapes, *[None] * (len(args) - len(shapes))]
+        args = [
+            Value(arg, shape=shape) if shape is not None and isinstance(arg, jax.Array) else arg
+            for arg, shape in zip(args, known, strict=False)
+        ]
+        return tried(lambda form: as_arrays(function(*form(args), **form(kwargs))))
+
+    return called

@@ -1,0 +1,191 @@
+"""What user code in Keras style is handed: values that answer Keras's questions and compute as arrays do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from kit import close, draw
+
+from jkeras import backend as K
+from jkeras.graph.value import with_values
+from jkeras.layers import RNN, Dense, Input, Lambda, Layer
+from jkeras.models import Model
+
+X = draw(4, 3)
+
+
+class Written(Layer):
+    """A layer whose `call` is `function(layer, x)`, with a weight `kernel` (3, 2) of ones."""
+
+    def __init__(self, function, **kwargs):
+        super().__init__(**kwargs)
+        self.function = function
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight("kernel", (3, 2), initializer="ones")
+        self.moving = self.add_weight("moving", (2,), initializer="zeros", trainable=False)
+        self.column = self.kernel[:, :1]
+        self.both = [self.kernel, {"moving": self.moving}]
+        super().build(input_shape)
+
+    def call(self, x):
+        return self.function(self, x)
+
+
+def predicted(function):
+    x = Input((3,))
+    return Model(x, Written(function)(x)).predict(X)
+
+
+# ------------------------------------------------------------------------------------------------------------ Keras
+
+QUESTIONS = {
+    "int_shape": (K.int_shape, (None, 3)),
+    "_keras_shape": (lambda x: x._keras_shape, (None, 3)),
+    "get_shape": (lambda x: x.get_shape().as_list(), [None, 3]),
+    "shape": (lambda x: x.shape.as_list(), [None, 3]),
+    "ndims": (lambda x: (x.shape.ndims, x.ndim, K.ndim(x)), (2, 2, 2)),
+    "dtype": (lambda x: (K.dtype(x), x.dtype == "float32"), ("float32", True)),
+    "is_keras_tensor": (K.is_keras_tensor, True),
+    "of a sum": (lambda x: K.int_shape(K.sum(x, -1) + 1), (None,)),
+    "of a product": (lambda x: K.int_shape(K.dot(x, K.ones((3, 5)))[:, 1:]), (None, 4)),
+    "of what is flat": (lambda x: K.int_shape(K.reshape(x, (-1, 1))), (None, 1)),
+    "of what knows its size": (lambda x: K.int_shape(K.sum(x, 0)), (3,)),
+    "of a part": (
+        lambda x: [K.int_shape(one) for one in (x[0], x[:, :2], x[:, None])],
+        [(3,), (None, 2), (None, 1, 3)],
+    ),
+    "beside an array": (lambda x: K.int_shape(x * jnp.asarray(x.array)), (None, 3)),
+    "a result is no layer's": (lambda x: K.is_keras_tensor(x + 1), False),
+    "is no container": (lambda x: (hasattr(x, "__len__"), hasattr(K.placeholder((2, 3)), "__len__")), (False, False)),
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_value_answers_as_a_tensor_of_keras(name):
+    question, expected = QUESTIONS[name]
+    answers = []
+    predicted(lambda layer, x: answers.append(question(x)) or x)
+    assert all(answer == expected for answer in answers), answers
+
+
+def test_sizes_can_be_stated():
+    def call(layer, x):
+        y = K.reshape(x, (-1, 3))
+        y.set_shape((2, None))
+        x._keras_shape = (None, 7)
+        seen.append((K.int_shape(y), K.int_shape(x)))
+        return y
+
+    seen = []
+    predicted(call)
+    assert set(seen) == {((2, 3), (None, 7))}
+
+
+def test_a_symbol_states_its_sizes_too():
+    symbol = K.placeholder((None, 3))
+    symbol.set_shape((2, None))
+    assert (symbol.shape, symbol.get_shape().as_list(), symbol._keras_shape) == ((2, 3), [2, 3], (2, 3))
+    with pytest.raises(TypeError, match="iterated"):
+        iter(symbol)
+
+
+# -------------------------------------------------------------------------------------------------------------- JAX
+
+KERNEL = np.ones((3, 2), "float32")
+CODE = {
+    "jnp.dot with a weight": (lambda s, x: jnp.dot(x, s.kernel), X @ KERNEL),
+    "@": (lambda s, x: x @ s.kernel, X @ KERNEL),
+    "K.dot": (lambda s, x: K.dot(x, s.kernel), X @ KERNEL),
+    "K.dot with a weight in a list": (lambda s, x: K.dot(x, s.both[0]) + s.both[1]["moving"], X @ KERNEL),
+    "lax.dot with a weight": (lambda s, x: lax.dot(x, s.kernel), X @ KERNEL),
+    "the value of a weight": (lambda s, x: jnp.dot(x, s.kernel.value), X @ KERNEL),
+    "made in build": (lambda s, x: K.dot(x, s.column), X @ KERNEL[:, :1]),
+    "made in build, jnp": (lambda s, x: jnp.asarray(x) @ s.column, X @ KERNEL[:, :1]),
+    "jax.nn": (lambda s, x: jax.nn.relu(x), np.maximum(X, 0)),
+    "at": (lambda s, x: x.at[:, 0].set(1.0), np.concatenate([np.ones((4, 1)), X[:, 1:]], -1)),
+    "methods": (lambda s, x: x.sum(-1, keepdims=True).astype("float32"), X.sum(-1, keepdims=True)),
+    "sizes": (lambda s, x: x * jnp.ones((x.shape[0], 1)) / len(x.shape), X / 2),
+    "comparison": (lambda s, x: jnp.where((x == 0) | (x > 0), x, 0), np.maximum(X, 0)),
+    "numpy array * value": (lambda s, x: np.arange(3.0, dtype="float32") * x, np.arange(3) * X),
+    "traced + value": (lambda s, x: jnp.sin(x) + x, np.sin(X) + X),
+    "vmap": (lambda s, x: jax.vmap(lambda row: row * row[0])(x), X * X[:, :1]),
+    "scan over": (lambda s, x: lax.scan(lambda c, row: (row + c, row + c), jnp.zeros(3), x)[1], np.cumsum(X, 0)),
+    "scan from": (lambda s, x: lax.scan(lambda c, _: (jnp.sin(c), None), x, None, length=2)[0], np.sin(np.sin(X))),
+    "scan closes over": (lambda s, x: lax.scan(lambda c, _: (c + x, None), 0 * x, None, length=2)[0], 2 * X),
+    "cond": (lambda s, x: lax.cond(True, lambda a: a * 2, lambda a: jnp.sin(a), x), 2 * X),
+    "grad": (lambda s, x: jax.grad(lambda a: K.sum(a**2))(x), 2 * X),
+    "jit": (lambda s, x: jax.jit(lambda a: a * 2)(x), 2 * X),
+    "lax": (lambda s, x: lax.neg(x) + lax.concatenate([x, x], 1)[:, :3], 0 * X),
+    "einsum": (lambda s, x: jnp.einsum("ij,jk->ik", x, s.kernel), X @ KERNEL),
+    "indices": (lambda s, x: jnp.arange(3.0)[K.argmax(x)], np.argmax(X, -1)),
+    "split": (lambda s, x: jnp.concatenate(jnp.split(x, 3, -1)[::-1], -1), X[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_code_for_arrays_computes_on_values(name):
+    code, expected = CODE[name]
+    close(predicted(code), expected.astype("float32"))
+
+
+def test_gradients_reach_what_was_made_of_a_weight_in_build():
+    x = Input((3,))
+    model = Model(x, Written(lambda layer, x: K.dot(x, layer.column))(x))
+    model.compile("sgd", "mse")
+    before = model.get_weights()[0]
+    model.train_on_batch(X, np.zeros((4, 1)))
+    change = model.get_weights()[0] - before
+    assert np.all(change[:, 0] != 0) and np.all(change[:, 1] == 0)
+
+
+def test_numpy_in_call_is_told_what_to_use():
+    with pytest.raises(TypeError, match=r"jkeras.backend or jax.numpy"):
+        predicted(lambda layer, x: np.linalg.norm(x))
+
+
+def test_a_lambda_sees_values():
+    x = Input((3,))
+    y = Lambda(lambda x: K.reshape(x, (-1, K.int_shape(x)[1], 1)))(x)
+    assert y.shape == (None, 3, 1)
+    assert Model(x, y).predict(X).shape == (4, 3, 1)
+
+
+def test_a_lambda_reads_another_symbol_of_the_graph():
+    x, other = Input((3,)), Input((3,))
+    double = Dense(3, use_bias=False, kernel_initializer="ones")(other)
+    model = Model([x, other], Lambda(lambda x: x + double)(x))
+    close(model.predict([X, X]), X + X.sum(-1, keepdims=True))
+
+
+def test_a_cell_is_handed_values_and_what_its_build_made():
+    class Cell(Layer):
+        state_size = 2
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight("kernel", (3, 4), initializer="ones")
+            self.into, self.over = self.kernel[:, :2], self.kernel[:2, 2:]
+
+        def call(self, x, states):
+            assert x.shape.as_list()[-1] == 3
+            output = K.dot(x, self.into) + jnp.dot(states[0], self.kernel[:2, 2:]) + 0 * K.dot(states[0], self.over)
+            return output, [output]
+
+    x = Input((2, 3))
+    model = Model(x, RNN(Cell())(x))
+    model.compile("sgd", "mse")
+    steps = draw(4, 2, 3)
+    first, second = steps.sum(-1).T
+    close(model.predict(steps), np.repeat((first * 2 + second)[:, None], 2, -1))
+    before = model.get_weights()[0]
+    model.train_on_batch(steps, np.zeros((4, 2)))
+    assert np.all((model.get_weights()[0] != before)[:, :2]) and np.all((model.get_weights()[0] != before)[:2])
+
+
+def test_a_function_with_values():
+    seen = []
+    loss = with_values(
+        lambda y, p: seen.append(K.int_shape(K.square(y - p))) or K.mean(y - p, -1), (None, 3), (None, 3)
+    )
+    assert jax.jit(loss)(X, X).shape == (4,) and seen == [(None, 3)]
