@@ -18,18 +18,52 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import random, trees
+from jkeras import config, random, trees
 from jkeras.graph.function import Execution
-from jkeras.graph.scope import current_scope
+from jkeras.graph.infer import Spec, infer
+from jkeras.graph.scope import Finder, current_scope, outside
 from jkeras.graph.tensor import Variable, symbols_in
 from jkeras.graph.value import Reading, Value, as_arrays, as_values, compute, tried
 from jkeras.lift import map_nest
 from jkeras.serialize.objects import has_arg
 
 __all__ = [
-    "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn", "drawn_again",
-    "mask_from", "name_scope", "native_declare", "scoped_name", "shape_of", "through_run", "with_readings",
+    "AnyLayer", "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn",
+    "drawn_again", "is_adapted", "is_ours", "layers_in", "mask_from", "name_scope", "native_apply", "native_declare",
+    "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run", "whole", "with_readings",
 ]  # fmt: skip
+
+
+class AnyLayer:
+    """What every layer is, for those who need not know more of it."""
+
+
+#: Where layers note their calls: not what they are made of.
+_NODES = {"_inbound_nodes", "_outbound_nodes"}
+
+
+def layers_in(nest: Any, path: tuple = ()):
+    """(path of names, layer) of the layers in nested lists, tuples and dicts, or in the attributes of a layer."""
+    if isinstance(nest, AnyLayer):
+        yield path, nest
+    elif isinstance(nest, (list, tuple, dict)):
+        for name, part in nest.items() if isinstance(nest, dict) else enumerate(nest):
+            if name not in _NODES:
+                yield from layers_in(part, (*path, str(name)))
+
+
+def reaches(layer: Any, other: Any) -> bool:
+    """Whether `layer` holds `other` in its attributes, at any depth."""
+    waiting, seen = [layer], {layer}
+    while waiting:
+        for _, inner in layers_in(vars(waiting.pop())):
+            if inner is other:
+                return True
+            if inner not in seen:
+                seen.add(inner)
+                waiting.append(inner)
+    return False
+
 
 # ------------------------------------------------------------------------------------------- where the pair comes from
 
@@ -37,17 +71,21 @@ __all__ = [
 def adopt(cls: type) -> None:
     """Give `cls`, a new subclass of Layer, a `declare` and an `apply` for what it defines."""
     own = vars(cls)
-    is_ours = _is_ours(cls)
+    ours = is_ours(cls)
     for name in ("init", "compute_call"):
-        if name in own and not is_ours:
+        if name in own and not ours:
             setattr(cls, name, _with_plain_key(own[name]))
-    if "declare" not in own and not ("init" in own and is_ours):
+    if "build" in own and not ours:
+        cls.build = _built_outside(own["build"])
+    if "call" in own and not ours:
+        cls.call = _called_on_twin(own["call"])
+    if "declare" not in own and not ("init" in own and ours):
         if "init" in own:
             cls.declare = declare_from_init
         elif "build" in own:
             cls.declare = declare_from_build
     if "apply" in own:
-        cls.apply = through_run(own["apply"] if is_ours else _with_plain_key(own["apply"]))
+        cls.apply = through_run(own["apply"] if ours else _with_plain_key(own["apply"]))
         cls.takes_values = own.get("takes_values", False)
     elif "call" in own:
         cls.apply = through_run(apply_from_call)
@@ -56,7 +94,7 @@ def adopt(cls: type) -> None:
         cls.compute_call = _call_from_apply(cls)
 
 
-def _is_ours(definition: Any) -> bool:
+def is_ours(definition: Any) -> bool:
     """Whether a class or function is one of this package."""
     return definition.__module__.partition(".")[0] == __name__.partition(".")[0]
 
@@ -100,7 +138,7 @@ def is_adapted(layer: Any) -> bool:
 
 def runs_user_code(layer: Any) -> bool:
     """Whether the layer, or one inside it, may read what it was not handed."""
-    return not _is_ours(type(layer)) or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
+    return not is_ours(type(layer)) or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
 
 
 def _with_plain_key(method):
@@ -112,6 +150,30 @@ def _with_plain_key(method):
         if isinstance(kwargs.get("key"), random.Key):
             kwargs["key"] = kwargs["key"].draw_key()
         return method(self, *args, **kwargs)
+
+    return called
+
+
+def _built_outside(build):
+    """A user's `build`, in which there is no scope: what it makes is not of the call that comes upon it."""
+
+    @functools.wraps(build)
+    def built(self, *args, **kwargs):
+        with outside():
+            return build(self, *args, **kwargs)
+
+    return built
+
+
+def _called_on_twin(call):
+    """A user's `call`: where the code of another layer calls it, on a copy of the layer, like that of the other."""
+
+    @functools.wraps(call)
+    def called(self, *args, **kwargs):
+        scope = current_scope()
+        if scope is None or "_is_twin" in vars(self):
+            return call(self, *args, **kwargs)
+        return call(with_readings(self.twin(), getattr(scope, "form", as_values)), *args, **kwargs)
 
     return called
 
@@ -134,12 +196,61 @@ def through_run(compute: Callable) -> Callable:
 
 def declare_from_build(self, input_shape: Any):
     """What a layer declares that creates its weights in `build`."""
-    twin = self.twin()
-    twin.built = False
-    twin.forget_weights()
-    with name_scope(self.name):
+    return _built_twin(self, input_shape).own_variables()
+
+
+def _built_twin(layer, input_shape):
+    """A copy of `layer` that is built for `input_shape`, on copies of those inside it that are not built."""
+    twin = _unbuilt(layer, {})
+    with name_scope(layer.name), outside():
         twin.build(input_shape)
-    return twin.own_variables()
+    twin.built = True
+    return twin
+
+
+def _unbuilt(layer, copies):
+    if layer not in copies:
+        copies[layer] = twin = layer.twin()
+        twin.built = False
+        twin.forget_weights()
+        twin._made = []
+        for name, held in list(vars(twin).items()):
+            if any(True for _ in layers_in(held)):
+                twin.__dict__[name] = map_nest(
+                    lambda inner: inner if inner.built and not layer.built else _unbuilt(inner, copies), held, AnyLayer
+                )
+    return copies[layer]
+
+
+def whole(layer: Any, input_shape: Any) -> Any:
+    """`layer`, or if it is not built a copy of it and of what it holds that was built and called, for inputs of
+    `input_shape`; None for a layer that holds no others as attributes.
+
+    Raises:
+        ValueError: if its `call` cannot be run on an input alone.
+    """
+    if is_ours(type(layer)) or not is_adapted(layer):
+        return None
+    if layer.built:
+        return layer if layer.held_layers() or layer.states_weights() else None
+    twin = _built_twin(layer, input_shape)
+    several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
+    dtype = getattr(layer, "dtype", None) or config.floatx()
+    inputs = [Spec(tuple(shape), dtype) for shape in (input_shape if several else [input_shape])]
+
+    def run(*arrays):
+        values = [Value(array, shape=spec.shape) for array, spec in zip(arrays, inputs, strict=True)]
+        return twin.run({}, {}, values if several else values[0], key=random.as_key(0)).outputs
+
+    try:
+        with Finder(key=random.as_key(0)):
+            infer(run, inputs)
+    except Exception as error:
+        if not twin.held_layers():
+            return None
+        error.add_note(f"Layer {layer.name} ({type(layer).__name__}) was run to find out the weights of those inside.")
+        raise
+    return twin if twin.held_layers() else None
 
 
 def declare_from_init(self, input_shape: Any):
@@ -176,6 +287,9 @@ def _mapped(function, tree, path=()):
 
 def declared(layer: Any, input_shape: Any):
     """What a layer and its sublayers declare, as trees."""
+    complete = whole(layer, input_shape)
+    if complete is not None:
+        return complete.variables()
     own = layer.declare(input_shape)
     shapes = layer.sublayer_shapes(input_shape)
     for name, inner in layer.sublayers().items():
@@ -205,6 +319,8 @@ def drawn(tree: dict, key: Any) -> dict:
         name: drawn(part, key)
         if isinstance(part, dict)
         else _on_host(part.draw, key, part.shape, part.dtype)
+        if isinstance(part, Variable) and part.draw is not None
+        else part.current()
         if isinstance(part, Variable)
         else part
         for name, part in tree.items()
@@ -213,10 +329,13 @@ def drawn(tree: dict, key: Any) -> dict:
 
 def drawn_again(layer: Any, key: Any):
     """New initial arrays for a layer that is built, like its variables."""
-    return tuple(
-        _mapped(lambda path, one: _on_host(one.draw, key.fold(*path), one.shape, one.dtype), tree)
-        for tree in layer.variables()
-    )
+
+    def again(path, one):
+        if one.draw is None:  # it was made with a value
+            return one.current()
+        return _on_host(one.draw, key.fold(*path), one.shape, one.dtype)
+
+    return tuple(_mapped(again, tree) for tree in layer.variables())
 
 
 def _on_host(draw, key, shape, dtype):
@@ -249,10 +368,12 @@ def apply_from_call(
         arguments["training"] = training
 
     def run(form):
-        layer = self.twin()
+        owner = self
         if not self.built:
-            layer.build(jax.tree.map(lambda array: tuple(array.shape), as_arrays(inputs)))
-        with bound_scope(layer, params, state, key=key, training=training) as bound:
+            shapes = _shapes_of(inputs)
+            owner = whole(self, shapes) or _built_twin(self, shapes)
+        layer = owner.twin()
+        with bound_scope(layer, params, state, key=key, training=training, owner=owner, form=form) as bound:
             outputs = with_readings(layer, form).call(form(inputs), **form(arguments))
             return as_arrays(outputs), bound
 
@@ -265,8 +386,20 @@ def apply_from_call(
 _GROUPS = {"_trainable_weights", "_non_trainable_weights", "_unsaved_state", "_added_losses"}
 
 
+def _shapes_of(inputs):
+    """The shapes that a layer is built for which is called on `inputs`, arrays or Values."""
+
+    def shape_of_one(array):
+        sizes = array._keras_shape if isinstance(array, Value) else array.shape
+        return tuple(size if isinstance(size, int) else None for size in sizes)
+
+    return jax.tree.map(shape_of_one, inputs, is_leaf=lambda one: isinstance(one, Value))
+
+
 def with_readings(layer: Any, form: Callable = as_values) -> Any:
     """`layer`, a copy, its attributes being what its weights are inside `call`: tensors, or with `as_arrays` arrays."""
+
+    layer.__dict__["_is_twin"] = True
 
     def stand(variable):
         return Reading(variable) if form is as_values else variable.value
@@ -284,25 +417,50 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
 def mask_from(layer: Any, inputs: Any, mask: Any) -> Any:
     """The mask of what `layer` makes of `inputs`, by its `compute_mask`."""
     written, computed = type(layer).compute_mask, type(layer).apply
-    users = not _is_ours(written) and _is_ours(getattr(computed, "__wrapped__", computed))
+    users = not is_ours(written) and is_ours(getattr(computed, "__wrapped__", computed))
     if not layer.takes_values and not users:
         return layer.compute_mask(inputs, mask)
     return tried(lambda form: as_arrays(layer.compute_mask(form(inputs), form(mask))))
 
 
+def _claimed(scope: "bound_scope", layer: Any) -> None:
+    """Let `layer`, which a `call` calls and nobody holds, be that which an earlier run of the same `call` made in its
+    place; the first one belongs from now on to the layer whose `call` it is."""
+    made = scope.owner.__dict__.setdefault("_made", [])
+    places = [place for place, one in enumerate(made) if one is layer]
+    if not places and (layer.built or reaches(scope.owner, layer)):
+        return
+    place = places[0] if places else scope.made
+    scope.made = place + 1
+    if place == len(made):
+        made.append(layer)
+    elif type(made[place]) is not type(layer):
+        raise ValueError(
+            f"Layer {scope.owner.name} ({type(scope.owner).__name__}): `call` made a {type(layer).__name__} where it "
+            f"made a {type(made[place]).__name__} before. Make the layers in __init__, and keep them as attributes."
+        )
+    elif made[place] is not layer:
+        layer.__dict__ = made[place].__dict__
+
+
 class bound_scope(Execution):
-    """A scope in which the variables of `layer` stand for the arrays of `params` and `state`.
+    """A scope in which the variables of `layer`, a copy of `owner` (or itself), stand for the arrays of `params` and
+    `state`; tensors are handed to user code in `form`.
 
     On leaving it, `next_state` holds the state with the updates that were asked for.
     """
 
-    def __init__(self, layer: Any, params: dict, state: dict, *, key: Any = None, training: bool = False):
+    def __init__(
+        self, layer: Any, params: dict, state: dict, *, key: Any = None, training: bool = False, owner: Any = None,
+        form: Callable = as_values,
+    ):  # fmt: skip
         variables = layer.variables()
         bindings = {}
         for tree, arrays in zip(variables, (params, state), strict=True):
-            bindings |= {variable: trees.get(arrays, path) for path, variable in trees.leaves(tree)}
+            given = ((variable, trees.get(arrays, path)) for path, variable in trees.leaves(tree))
+            bindings |= {variable: array for variable, array in given if array is not None}
         super().__init__(bindings, training=training, key=key)
-        self.layer = layer
+        self.layer, self.owner, self.form, self.made = layer, owner or layer, form, 0
         self.places = {variable: path for path, variable in trees.leaves(variables[1])}
         self.next_state = state
 
@@ -329,10 +487,20 @@ def call_native(layer: Any, inputs: Any, *, mask: Any = None, training: bool | N
 
 def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool | None = None, **arguments: Any):
     """Call `layer` on arrays inside another layer's `call`."""
+    scope = current_scope()
+    if isinstance(scope, bound_scope):
+        _claimed(scope, layer)
     if not layer.built:
-        with name_scope(layer.name):
-            layer.build(jax.tree.map(lambda array: tuple(array.shape), as_arrays(inputs)))
-            layer.built = True
+        try:
+            with name_scope(layer.name), outside():
+                layer.build(_shapes_of(inputs))
+        except Exception:  # which may be that of a size that is tried: half built, the next attempt would add to it
+            layer.forget_weights()
+            raise
+        layer.built = True
+    if layer._initial_weights is not None:
+        layer.set_weights(layer._initial_weights)
+        layer._initial_weights = None
     if mask is None:
         masks = [getattr(one, "_keras_mask", None) for one in trees.as_list(inputs)]
         mask = masks if isinstance(inputs, (list, tuple)) and any(one is not None for one in masks) else masks[0]

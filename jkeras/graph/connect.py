@@ -132,7 +132,8 @@ class LayerNode(Node):
                 if runs_user_code(self.layer):  # which may read other variables while training; a failure shows there
                     with contextlib.suppress(Exception):
                         infer(functools.partial(run, training=True), [*self.inputs, *flat])
-            self.reads = list(finder.found)
+            own = set(jax.tree.leaves(self.layer.variables()))  # some of which the run itself may have made
+            self.reads = [variable for variable in finder.found if variable not in own]
             return inferred
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])

@@ -190,6 +190,8 @@ class Layer(NodeAccess, HoldsWeights):
         self._added_losses: list = []
         self._inbound_nodes: list = []
         self._outbound_nodes: list = []
+        #: The layers that its `call` made.
+        self._made: list = []
         shape = self._stated_shape(kwargs)
         if shape is not None:
             self.batch_input_shape = shape
@@ -219,6 +221,9 @@ class Layer(NodeAccess, HoldsWeights):
             params, state: two dicts of arrays by name; those of sublayers as dicts inside them.
         """
         key = random.as_key(key)
+        whole = adapter.whole(self, input_shape)
+        if whole is not None:
+            return adapter.drawn_again(whole, key)
         own = self.declare(input_shape)
         params, state = (adapter.drawn(tree, key) for tree in own)
         shapes = self.sublayer_shapes(input_shape)
@@ -322,8 +327,9 @@ class Layer(NodeAccess, HoldsWeights):
         for name, layer in self.sublayers().items():
             for tree in own:
                 tree.pop(name, None)
-            if not layer.built:
-                layer.build(adapter.shape_of(self, shapes, name))
+            if layer.built or (name not in shapes and name in self.held_layers()):  # then `call` says on what
+                continue
+            layer.build(adapter.shape_of(self, shapes, name))
         key = random.next_key()
         for tree, trainable in zip(own, (True, False), strict=True):
             for place, variable in trees.leaves(tree):
@@ -385,7 +391,8 @@ class Layer(NodeAccess, HoldsWeights):
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)
             self._initial_weights = None
-        return LayerNode(self, symbols, arguments).result
+        with adapter.name_scope(self.name):
+            return LayerNode(self, symbols, arguments).result
 
     def assert_input_compatibility(self, shapes: Sequence) -> None:
         """Check shapes against `input_spec`.
@@ -411,21 +418,31 @@ class Layer(NodeAccess, HoldsWeights):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output(s) for inputs of `input_shape` (a tuple, or a list of tuples), inferred from
-        `apply`."""
+        `apply`. In a subclass that overrides this method, `super()` answers for the built-in computation; that of a
+        layer written from scratch is taken to keep the shape."""
         several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
         shapes = [tuple(shape) for shape in input_shape] if several else [tuple(input_shape)]
         dtype = getattr(self, "dtype", None) or config.floatx()
         inputs = [SymbolicTensor(shape, dtype, "shape") for shape in shapes]
-        flat, treedef = jax.tree.flatten(self.variables() if self.built else adapter.declared(self, input_shape))
+        layer = self if self.built else adapter.whole(self, input_shape) or self
+        compute = None
+        if not adapter.is_ours(type(self).compute_output_shape):
+            compute = adapter.native_apply(type(self))
+            if compute is Layer.apply.__wrapped__:
+                return input_shape
+        flat, treedef = jax.tree.flatten(layer.variables() if layer.built else adapter.declared(layer, input_shape))
 
         def outputs(*arrays):
             params, state = jax.tree.unflatten(treedef, arrays[len(inputs) :])
             values = list(arrays[: len(inputs)])
-            return self.run(params, state, values if several else values[0], key=random.as_key(0)).outputs
+            values = values if several else values[0]
+            if compute is None:
+                return layer.run(params, state, values, key=random.as_key(0)).outputs
+            return compute(layer, params, state, values, key=random.as_key(0))[0]
 
         with Finder():
             specs = infer(outputs, [*inputs, *flat])
-        return jax.tree.map(lambda spec: spec.shape, specs)
+        return jax.tree.map(lambda spec: tuple(spec.shape), specs)
 
     # ------------------------------------------------------------------------------------------------------ config
 

@@ -6,10 +6,11 @@ where what it adds is collected, for exactly as long as the call lasts. A variab
 or, in a `Finder`, noted.
 """
 
+import contextlib
 import contextvars
 from typing import Any
 
-__all__ = ["Finder", "Scope", "UnboundVariableError", "current_scope"]
+__all__ = ["Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
 
 _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope", default=None)
 
@@ -17,6 +18,16 @@ _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope
 def current_scope() -> "Scope | None":
     """The innermost scope of the call being traced, or None outside one."""
     return _current.get()
+
+
+@contextlib.contextmanager
+def outside():
+    """Inside, there is no scope: what is made is made for good, not for the call that is being traced."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class UnboundVariableError(ValueError):

@@ -154,6 +154,7 @@ class Network(Layer):
         self.calls = calls
         self._names = _relative_names(self._layers)
         self._second_places = _second_places(self)
+        _note_elsewhere(self._layers)
         self._outside = -1, {}  # how many losses had been added when it was looked up, and what was found
         self.output_layers = [symbol._keras_history[0] for symbol in self.outputs]
         self.output_names = [layer.name for layer in self.output_layers]
@@ -439,6 +440,16 @@ def _relative_names(layers) -> dict:
         free = (name for number in range(1, len(layers) + 1 + len(taken)) if (name := f"{stem}_{number}") not in taken)
         names.update(zip((layer for _, layer in found), free, strict=False))
     return names
+
+
+def _note_elsewhere(layers) -> None:
+    """Let layers that hold others know which of these have a place of their own among `layers`."""
+    found = set(layers)
+    waiting = [layer for layer in layers if not isinstance(layer, Network) and layer.held_layers()]
+    for layer in waiting:
+        held = [inner for inner in layer.held_layers().values() if not isinstance(inner, Network)]
+        layer.elsewhere = layer.elsewhere | (found & set(layer.held_layers().values()))
+        waiting += [inner for inner in held if inner.held_layers()]
 
 
 def _second_places(network) -> list:

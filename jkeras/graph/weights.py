@@ -8,6 +8,7 @@ import numpy as np
 
 from jkeras import config, initializers, random, regularizers, trees
 from jkeras.graph import adapter
+from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, values_of
 
 __all__ = ["HoldsWeights", "free_name"]
@@ -27,7 +28,7 @@ def _place(variable) -> tuple:
     return variable.place or (variable.name.rpartition("/")[2].partition(":")[0],)
 
 
-class HoldsWeights:
+class HoldsWeights(adapter.AnyLayer):
     """What a layer does about its weights. Their values live in `Variable`s; params and state are trees like them."""
 
     name: str
@@ -60,7 +61,17 @@ class HoldsWeights:
         self, name: str | None = None, shape: Iterable | None = None, dtype: str | None = None, initializer: Any = None,
         regularizer: Any = None, trainable: bool = True, constraint: Any = None,
     ) -> Variable:  # fmt: skip
-        """A new weight, for use in `build`; `initializer` is Glorot's uniform unless given."""
+        """A new weight, for use in `build`; `initializer` is Glorot's uniform unless given.
+
+        Raises:
+            ValueError: inside `call`, where a new one would be made in every run.
+        """
+        scope = current_scope()
+        if scope is not None and scope.layer is self:
+            raise ValueError(
+                f"Layer {self.name} ({type(self).__name__}): add_weight was called inside `call`, which is run many "
+                "times. Make the weights in build(input_shape)."
+            )
         name = name or "variable"
         variable = _drawn(
             name,
@@ -99,7 +110,30 @@ class HoldsWeights:
     def own_variables(self) -> tuple[dict, dict]:
         """The layer's own `Variable`s in the shape of its params and state, those of sublayers aside."""
         both = self._trainable_weights, self._non_trainable_weights + self._unsaved_state
-        return _by_place(both[0]), _by_place(both[1])
+        inner = self._of_sublayers("variables")
+        if self.built:
+            both = (
+                both[0] + self._only_stated("trainable_weights"),
+                both[1] + self._only_stated("non_trainable_weights"),
+            )
+        return tuple(_by_place(one for one in dict.fromkeys(group) if one not in inner) for group in both)
+
+    def _of_sublayers(self, what: str) -> set:
+        """What is in the `variables` of the sublayers, or in another list of theirs."""
+        found: set = set()
+        for layer in self.sublayers().values():
+            found.update(jax.tree.leaves(layer.variables()) if what == "variables" else getattr(layer, what))
+        return found
+
+    def _only_stated(self, what: str) -> list:
+        """The weights that a user's class states in a property of its own."""
+        stated = getattr(type(self), what)
+        ours = not isinstance(stated, property) or adapter.is_ours(stated.fget)
+        return [] if ours else [weight for weight in getattr(self, what) if isinstance(weight, Variable)]
+
+    def states_weights(self) -> bool:
+        """Whether a user's class states its weights in a property of its own."""
+        return bool(self._only_stated("trainable_weights") or self._only_stated("non_trainable_weights"))
 
     def variables(self) -> tuple[dict, dict]:
         """The layer's `Variable`s in the shape of its params and state."""
@@ -115,8 +149,25 @@ class HoldsWeights:
         return self.variables()
 
     def sublayers(self) -> dict:
-        """The layers this one is made of, by the name under which its params and state hold theirs."""
-        return {}
+        """The layers this one is made of, by the name under which its params and state hold theirs: of a user's layer
+        those that its attributes hold, also in lists, tuples and dicts."""
+        return self.held_layers()
+
+    def held_layers(self, named: dict | None = None) -> dict:
+        """`named`, layers by name, and beside them those that the attributes of a user's layer with a `call` hold."""
+        found = dict(named or {})
+        if adapter.is_ours(type(self)) or not adapter.is_adapted(self):
+            return found
+        known = set(found.values())
+        held = {**vars(self), "_made": ()}
+        for path, layer in [*adapter.layers_in(held), *adapter.layers_in({"_made": vars(self).get("_made", ())})]:
+            if layer not in known and layer is not self and not adapter.reaches(layer, self):
+                known.add(layer)
+                found[free_name("_".join(path).lstrip("_"), found)] = layer
+        return found
+
+    #: Layers that this one holds, and that have a place of their own in a model: their weights count there.
+    elsewhere: frozenset = frozenset()
 
     @property
     def trainable_weights(self) -> list:
@@ -127,16 +178,22 @@ class HoldsWeights:
     def trainable_weights(self, weights: Iterable):
         self._trainable_weights = list(weights)
 
+    def _counted(self) -> list:
+        return [layer for layer in self.sublayers().values() if layer not in self.elsewhere]
+
     def _all_trainable(self) -> list:
-        return self._trainable_weights + [w for layer in self.sublayers().values() for w in layer.trainable_weights]
+        layers = self._counted()
+        inner = [weight for layer in layers for weight in layer.trainable_weights]
+        # Of what a layer took over from those inside it, they decide.
+        theirs = {weight for layer in layers for weight in layer.weights} - set(inner) if layers else ()
+        return list(dict.fromkeys([*(weight for weight in self._trainable_weights if weight not in theirs), *inner]))
 
     @property
     def non_trainable_weights(self) -> list:
         """The weights that training leaves to the layer itself (moving averages), or alone."""
-        weights = self._non_trainable_weights + [
-            weight for layer in self.sublayers().values() for weight in layer.non_trainable_weights
-        ]
-        return weights if self.trainable else self._all_trainable() + weights
+        weights = [*self._non_trainable_weights, *(w for one in self._counted() for w in one.non_trainable_weights)]
+        weights = list(dict.fromkeys(weights))
+        return weights if self.trainable else list(dict.fromkeys(self._all_trainable() + weights))
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: Iterable):

@@ -299,7 +299,8 @@ class StackedRNNCells(Layer):
         return output_size(self.cells[-1])
 
     def sublayers(self):
-        return {f"cell_{place}": cell for place, cell in enumerate(self.cells) if isinstance(cell, Layer)}
+        cells = {f"cell_{place}": cell for place, cell in enumerate(self.cells) if isinstance(cell, Layer)}
+        return self.held_layers(cells)
 
     def sublayer_shapes(self, input_shape: Any):
         shape, *constants = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]

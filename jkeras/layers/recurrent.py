@@ -247,7 +247,7 @@ class RNN(Layer):
     # ------------------------------------------------------------------------------------------------ the pure pair
 
     def sublayers(self):
-        return {"cell": self.cell} if isinstance(self.cell, Layer) else {}
+        return self.held_layers({"cell": self.cell} if isinstance(self.cell, Layer) else {})
 
     def sublayer_shapes(self, input_shape: Any):
         shape = tuple(first_shape(input_shape))

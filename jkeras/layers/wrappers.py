@@ -54,7 +54,7 @@ class Wrapper(Layer):
         self.built = True
 
     def sublayers(self):
-        return {"layer": self.layer}
+        return self.held_layers({"layer": self.layer})
 
     def saved_weights(self):
         return self.layer.saved_weights()

@@ -1,0 +1,350 @@
+"""Layers inside users' layers: their weights are in params, are counted, train, are saved; each once."""
+
+import jax
+import numpy as np
+import pytest
+from kit import close, draw, same_bits
+
+from jkeras import backend as K
+from jkeras import layers, regularizers
+from jkeras.layers import LSTM, RNN, BatchNormalization, Bidirectional, Dense, Input, Layer, TimeDistributed, Wrapper
+from jkeras.models import Model, Sequential
+
+X = draw(8, 4)
+
+
+class Attribute(Layer):
+    """Holds a layer, which is built when it is called."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.dense = Dense(units)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+class InBuild(Attribute):
+    """Makes and builds the layer in `build`, and lists its weights itself."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(units, **kwargs)
+        del self.dense
+
+    def build(self, input_shape):
+        self.dense = Dense(self.units)
+        self.dense.build(input_shape)
+        self._trainable_weights = self.dense.trainable_weights
+        super().build(input_shape)
+
+
+class Nested(Attribute):
+    """Holds a layer in a list in a dict."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(units, **kwargs)
+        self.parts = {"a": [self.__dict__.pop("dense")]}
+
+    def call(self, inputs):
+        return self.parts["a"][0](inputs)
+
+
+class InCall(Attribute):
+    """Makes the layer in `call`."""
+
+    def call(self, inputs):
+        self.dense = Dense(self.units, name="inner")
+        return self.dense(inputs)
+
+
+class Anonymous(Attribute):
+    """Makes the layer in `call` and forgets it."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(units, **kwargs)
+        del self.dense
+
+    def call(self, inputs):
+        return Dense(self.units)(inputs)
+
+
+class Unseen:
+    """What is no container holds a layer."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+
+class Stated(Attribute):
+    """Only the property `trainable_weights` tells of the weights."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(units, **kwargs)
+        self.unseen = Unseen(self.__dict__.pop("dense"))
+
+    def build(self, input_shape):
+        self.unseen.layer.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return self.unseen.layer.call(inputs)
+
+    @property
+    def trainable_weights(self):
+        return self.unseen.layer.trainable_weights
+
+
+class Deep(Attribute):
+    """A layer in a layer in a layer."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(units, **kwargs)
+        self.dense = Nested(units)
+        self.dense.parts["a"][0] = InBuild(units)
+
+
+class Applied(Attribute):
+    """Calls the `call` of the layer inside."""
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return self.dense.call(inputs)
+
+
+KINDS = [Attribute, InBuild, Nested, InCall, Anonymous, Stated, Deep, Applied]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def kind(request):
+    return request.param
+
+
+def test_weights_are_there_once_train_and_are_saved(kind, tmp_path):
+    x = Input((4,))
+    layer = kind(3)
+    model = Model(x, layer(x))
+    assert [weight.shape for weight in layer.weights] == [(4, 3), (3,)] == [w.shape for w in model.weights]
+    assert layer.count_params() == model.count_params() == 15
+    params, state = model.init(jax.random.key(0))
+    assert sorted(np.shape(leaf) for leaf in jax.tree.leaves(params)) == [(3,), (4, 3)] and not jax.tree.leaves(state)
+    close(model.predict(X), X @ model.get_weights()[0] + model.get_weights()[1])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.train_on_batch(X, np.zeros((8, 3)))
+    assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+    model.save_weights(tmp_path / "weights.h5")
+    again = Model(x, kind.from_config(layer.get_config())(x))
+    again.load_weights(tmp_path / "weights.h5")
+    assert same_bits(model.predict(X), again.predict(X))
+    again.set_weights(before)
+    assert same_bits(before, again.get_weights())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Stated])  # whose property does not ask
+def test_freezing(kind):
+    x = Input((4,))
+    layer = kind(3)
+    layer.trainable = False
+    model = Model([x], Dense(1)(layer(x)))
+    assert len(model.trainable_weights) == 2 and len(layer.non_trainable_weights) == 2
+
+
+@pytest.mark.parametrize("kind", [Attribute, InBuild, Nested, InCall, Deep])
+def test_the_pure_pair(kind):
+    layer = kind(3)
+    params, state = layer.init(jax.random.key(0), (None, 4))
+    assert not layer.weights and not layer.built
+    outputs, _ = layer.apply(params, state, X)
+    built = kind(3)
+    model = Model((x := Input((4,))), built(x))
+    again, _ = built.init(jax.random.key(0), (None, 4))
+    assert same_bits(params, again) and outputs.shape == (8, 3)
+    (name,) = model.init(0)[0]
+    close(model.apply({name: params}, {}, X)[0], outputs)
+    assert kind(5).compute_output_shape((None, 4)) == (None, 5)
+
+
+def test_an_inner_layer_can_be_frozen():
+    layer = InBuild(3)
+    x = Input((4,))
+    model = Model(x, layer(x))
+    layer.dense.trainable = False
+    assert model.trainable_weights == [] and len(model.non_trainable_weights) == 2
+
+
+class Block(Layer):
+    """Two layers with penalties, and a batch normalization."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = Dense(3, kernel_regularizer=regularizers.l2(0.1), activity_regularizer=regularizers.l1(0.01))
+        self.norm = BatchNormalization(momentum=0.5)
+        self.drop = layers.Dropout(0.5)
+
+    def call(self, inputs):
+        return self.drop(self.norm(self.dense(inputs)))
+
+
+def test_penalties_and_moving_averages_of_inner_layers():
+    x, inner = Input((4,)), Block()
+    outer = Model(x, inner(x))
+    dense, norm = Dense(3, kernel_regularizer="l2", activity_regularizer=regularizers.l1(0.01)), BatchNormalization()
+    dense.kernel_regularizer, norm.momentum = regularizers.l2(0.1), 0.5
+    flat = Model(x, layers.Dropout(0.5)(norm(dense(x))))
+    for model in (outer, flat):
+        model.compile("sgd", "mse")
+    flat.set_weights(outer.get_weights())
+    target = np.zeros((8, 3))
+    close(outer.test_on_batch(X, target), flat.test_on_batch(X, target))
+    before = outer.get_weights()
+    outer.train_on_batch(X, target)
+    assert all(np.any(old != new) for old, new in zip(before[-2:], outer.get_weights()[-2:], strict=True))
+    assert [w.name.split("/")[-1] for w in inner.non_trainable_weights] == ["moving_mean:0", "moving_variance:0"]
+
+
+class Step(Layer):
+    """A cell with a layer inside."""
+
+    state_size = 3
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.into, self.over = Dense(3), Dense(3, use_bias=False)
+
+    def call(self, inputs, states):
+        output = K.tanh(self.into(inputs) + self.over(states[0]))
+        return output, [output]
+
+
+class Twice(Wrapper):
+    """A wrapper in Keras style, with a layer of its own."""
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(layer, **kwargs)
+        self.after = Dense(2)
+
+    def call(self, inputs):
+        return self.after(self.layer.call(inputs))
+
+
+AROUND = {
+    "RNN": (lambda: RNN(Step(), return_sequences=True), 3),
+    "Bidirectional": (lambda: Bidirectional(LSTM(3, return_sequences=True)), 6),
+    "TimeDistributed": (lambda: TimeDistributed(Attribute(3)), 2),
+    "Wrapper": (lambda: Twice(InBuild(3)), 4),
+    "Wrapper of a wrapper": (lambda: TimeDistributed(Twice(Dense(3))), 4),
+    "model": (lambda: Holder(Sequential([Dense(3, input_shape=(5, 4))])), 2),
+    "model without input shape": (lambda: Holder(Sequential([Dense(3), Dense(2)])), 4),
+}
+
+
+class Holder(Layer):
+    """Holds a model."""
+
+    def __init__(self, model, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+
+    def call(self, inputs):
+        return self.model(inputs)
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_layers_around_such_layers(name):
+    make, count = AROUND[name]
+    x = Input((5, 4))
+    layer = make()
+    model = Model(x, layer(x))
+    assert len(model.trainable_weights) == count == len(set(model.trainable_weights))
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.train_on_batch(draw(8, 5, 4), np.ones((8, *model.output_shape[1:])))
+    assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_shared_layer_counts_once():
+    class Tied(Layer):
+        def __init__(self, to, **kwargs):
+            super().__init__(**kwargs)
+            self.to = to
+
+        def call(self, inputs):
+            return K.dot(inputs, K.transpose(self.to.kernel))
+
+    x, dense = Input((4,)), Dense(3)
+    tied = Tied(dense)
+    model = Model(x, tied(dense(x)))
+    assert [w.shape for w in model.weights] == [(4, 3), (3,)] == [np.shape(w) for w in model.get_weights()]
+    assert tied.weights == [] and model.count_params() == 15
+    kernel, bias = model.get_weights()
+    close(model.predict(X), (X @ kernel + bias) @ kernel.T)
+    both = Model(x, layers.add([Attribute()(x), Attribute()(x)]))
+    assert len(both.weights) == 4
+    one, first, second = Dense(3), Attribute(), Attribute()
+    first.dense = second.dense = one
+    shared = Model(x, layers.add([first(x), second(x)]))
+    shared.compile("sgd", "mse")
+    before = one.get_weights()
+    shared.train_on_batch(X, np.ones((8, 3)))
+    assert len(set(shared.trainable_weights)) == 2 and np.any(before[0] != one.get_weights()[0])
+
+
+def test_a_layer_that_holds_the_one_that_holds_it():
+    first, second = Attribute(), Attribute()
+    first.friend, second.friend = second, first
+    x = Input((4,))
+    assert len(Model(x, second(first(x))).weights) == 4
+
+
+def test_what_cannot_be_tracked_raises():
+    class MakesWeights(Layer):
+        def call(self, inputs):
+            return K.dot(inputs, self.add_weight("kernel", (4, 3)))
+
+    class Changes(Layer):
+        def call(self, inputs):
+            kinds.append(Dense if len(kinds) % 2 else layers.Activation)
+            return kinds[-1]("relu" if kinds[-1] is layers.Activation else 3)(inputs)
+
+    kinds = []
+    with pytest.raises(ValueError, match=r"makes_weights_\d+.*Make the weights in build"):
+        MakesWeights()(Input((4,)))
+    with pytest.raises(ValueError, match=r"changes_\d+.*Make the layers in __init__"):
+        Model((x := Input((4,))), Changes()(x)).predict(X)
+
+
+class Wider(Dense):
+    """Twice the units of a Dense layer, in Keras style."""
+
+    def call(self, inputs):
+        outputs = super().call(inputs)
+        return K.concatenate([outputs, outputs])
+
+    def compute_output_shape(self, input_shape):
+        *outer, units = super().compute_output_shape(input_shape)
+        return (*outer, 2 * units)
+
+
+def test_super_compute_output_shape_is_that_of_the_built_in():
+    assert Wider(3).compute_output_shape((None, 4)) == (None, 6)
+    layer = Wider(3)
+    assert layer(Input((4,))).shape == (None, 6) == layer.compute_output_shape((None, 4))
+
+    class Same(Layer):
+        def call(self, inputs):
+            return inputs
+
+        def compute_output_shape(self, input_shape):
+            return super().compute_output_shape(input_shape)
+
+    assert Same().compute_output_shape((None, 4)) == (None, 4)
