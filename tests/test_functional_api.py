@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kit import same_bits
+from kit import close, same_bits
 
 from jkeras import backend as K
 from jkeras import layers
@@ -224,3 +224,65 @@ def test_initial_weights():
     for number in range(3):
         alone = first.init(keys[number])[0]
         assert same_bits(jax.tree.map(lambda leaf, number=number: leaf[number], together), alone)
+
+
+# ------------------------------------------------------------------------------------------------- Keras's questions
+
+
+def test_a_layer_answers_for_its_losses():
+    x, other = layers.Input((4,)), layers.Input((4,))
+    dense = layers.Dense(3, kernel_regularizer="l2", bias_regularizer="l1", activity_regularizer="l2")
+    for symbol in (x, other):
+        dense(symbol)
+    assert (len(dense.losses), len(dense.get_losses_for(None)), len(dense.get_losses_for(x))) == (4, 2, 1)
+    assert dense.losses[0] is dense.get_losses_for(None)[0]
+    close(K.eval(dense.losses[0]), 0.01 * np.sum(dense.get_weights()[0] ** 2))
+    outputs = dense.get_output_at(0)
+    (given,) = dense.get_losses_for(x)
+    values = K.function([x], [given, outputs])([X])
+    close(values[0], 0.01 * np.sum(values[1] ** 2))
+    dense.add_loss(0, inputs=x)
+    dense.add_loss([1], inputs=None)
+    assert dense.get_losses_for(x) == [given, 0] and dense.get_losses_for(None)[-1] == 1
+    cells = [layers.LSTMCell(3), layers.LSTMCell(2, kernel_regularizer="l1")]
+    rnn = layers.RNN(cells)
+    rnn(sequence := layers.Input((5, 4)))
+    cells[0].add_loss(K.sum(sequence), inputs=sequence)
+    assert (len(rnn.losses), len(rnn.get_losses_for(sequence)), len(cells[1].losses)) == (2, 1, 1)
+
+
+def test_a_layer_answers_for_its_updates():
+    x = layers.Input((4,))
+    norm = layers.TimeDistributed(layers.BatchNormalization(momentum=0.5))
+    norm(sequence := layers.Input((5, 4)))
+    assert (len(norm.updates), len(norm.get_updates_for(sequence)), len(norm.get_updates_for(None))) == (2, 2, 0)
+    norm.trainable = False
+    assert norm.updates == norm.get_updates_for(sequence) == []
+    dense = layers.Dense(2)
+    dense.add_update(0, inputs=x)
+    dense.add_update([1])
+    assert (dense.get_updates_for(x), dense.get_updates_for(None), dense.updates) == ([0], [1], [0, 1])
+    plain = layers.BatchNormalization(momentum=0.5)
+    plain(x)
+    batch = 3 + np.random.RandomState(0).randn(64, 4)
+    K.function([x], [], updates=plain.updates)([batch])
+    close(plain.get_weights()[2], batch.mean(0))
+
+
+def test_a_symbol_knows_whether_the_phase_matters():
+    x = layers.Input((4,))
+    dropped = layers.Dropout(0.5)(x)
+    nested = Model(x, dropped)
+    cases = [
+        (layers.Dense(3)(x), False),
+        (dropped, True),
+        (layers.Dense(3)(dropped), True),
+        (layers.Dropout(0.5)(x, training=True), False),
+        (layers.Dropout(0.0)(x), False),
+        (nested(layers.Input((4,))), True),
+        (layers.Bidirectional(layers.LSTM(2, dropout=0.5))(layers.Input((3, 2))), True),
+        (layers.Lambda(lambda x: K.in_train_phase(x, 2 * x))(x), True),
+        (K.in_train_phase(x, 2 * x), True),
+        (x + dropped, True),
+    ]
+    assert [symbol._uses_learning_phase for symbol, _ in cases] == [expected for _, expected in cases]

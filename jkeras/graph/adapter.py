@@ -383,7 +383,7 @@ def apply_from_call(
 
 
 #: Where a layer keeps its weights as what they are.
-_GROUPS = {"_trainable_weights", "_non_trainable_weights", "_unsaved_state", "_added_losses"}
+_GROUPS = {"_trainable_weights", "_non_trainable_weights", "_unsaved_state", "_added"}
 
 
 def _shapes_of(inputs):
@@ -405,7 +405,7 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
         return Reading(variable) if form is as_values else variable.value
 
     own = layer.__dict__
-    for variable in [one for group in sorted(_GROUPS) for one in own.get(group, ())]:
+    for variable in [one for group in sorted(_GROUPS - {"_added"}) for one in own.get(group, ())]:
         if isinstance(variable, Variable) and len(variable.place or ()) == 1:
             own.setdefault(variable.place[0], variable)
     for name, held in list(own.items()):

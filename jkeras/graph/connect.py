@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jkeras import random
+from jkeras import random, trees
 from jkeras.graph.adapter import is_adapted, runs_user_code
 from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder
@@ -61,14 +62,19 @@ class LayerNode(Node):
         inputs: the symbols it was called on; `arguments`: the keyword arguments of the call.
         result: the symbol, or list of symbols, of its outputs; `outputs`: the same as a list.
         masks: the symbols of the outputs' masks, None where an output has none.
+        losses: the symbols of what the call adds to the loss while training.
+        updates: variable of the layer's state -> the symbol of what the call makes of it while training.
     """
+
+    losses: list = []
+    updates: dict = {}
 
     def __init__(self, layer: Any, inputs: Iterable, arguments: dict):
         self.layer, self.call_inputs, self.arguments = layer, list(inputs), dict(arguments)
         in_masks = [symbol._keras_mask for symbol in inputs]
         self.inputs = symbols_in([self.call_inputs, in_masks, self.arguments])
         self.input_masks = in_masks
-        outputs, masks = self._infer()
+        outputs, masks, losses, updated = self._infer()
         several = isinstance(outputs, (list, tuple))
         outputs = list(outputs) if several else [outputs]
         shapes = self._stated_shapes(len(outputs))
@@ -84,6 +90,10 @@ class LayerNode(Node):
             self.outputs.append(symbol)
             self.masks.append(symbol._keras_mask)
         self.result = self.outputs if several else self.outputs[0]
+        self.losses = [
+            SymbolicTensor(spec.shape, spec.dtype, f"{stem}/loss_{place}:0", self) for place, spec in enumerate(losses)
+        ]
+        self.updates = UpdateNode(self, updated).symbols
         self._register()
 
     @classmethod
@@ -115,7 +125,8 @@ class LayerNode(Node):
                 history[0]._outbound_nodes.append(self)
 
     def _infer(self):
-        """The specs of outputs and masks, by an abstract run of the layer."""
+        """The specs of outputs, masks and losses, and the paths of the state that moves, by abstract runs."""
+        updated: set = set()
         flat, treedef = jax.tree.flatten(self.layer.variables())
 
         def run(*arrays, training=False):
@@ -123,18 +134,21 @@ class LayerNode(Node):
             params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
             # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
             masks = [None if mask is None else values[mask] for mask in self.input_masks]
-            call = self._run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
-            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
+            call = self.run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
+            losses = [jnp.asarray(loss) for loss in call.losses]
+            updated.update(path for path, old in trees.leaves(state) if trees.get(call.state, path) is not old)
+            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs))), losses
 
         try:
             with Finder() as finder:
-                inferred = infer(run, [*self.inputs, *flat])
-                if runs_user_code(self.layer):  # which may read other variables while training; a failure shows there
+                outputs, masks, losses = infer(run, [*self.inputs, *flat])
+                # What is read, added to the loss and updated while training may be more; a failure shows there.
+                if runs_user_code(self.layer) or jax.tree.leaves(self.layer.variables()[1]):
                     with contextlib.suppress(Exception):
-                        infer(functools.partial(run, training=True), [*self.inputs, *flat])
+                        *_, losses = infer(functools.partial(run, training=True), [*self.inputs, *flat])
             own = set(jax.tree.leaves(self.layer.variables()))  # some of which the run itself may have made
             self.reads = [variable for variable in finder.found if variable not in own]
-            return inferred
+            return outputs, masks, losses, updated
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
@@ -160,7 +174,7 @@ class LayerNode(Node):
             )
         return shapes
 
-    def _run(self, value, params, state, masks, *, key, training):
+    def run(self, value, params, state, masks, *, key, training):
         if self.layer.takes_values:
             value = functools.partial(_value_of, value)
         arguments = map_symbols(value, self.arguments)
@@ -179,7 +193,7 @@ class LayerNode(Node):
             execution.values.get(MaskOf(symbol)) if mask is None else execution.value(mask)
             for symbol, mask in zip(self.call_inputs, self.input_masks, strict=True)
         ]
-        call = self._run(execution.value, params, state, masks, key=key, training=execution.training)
+        call = self.run(execution.value, params, state, masks, key=key, training=execution.training)
         execution.leave(self.layer, call.state, call.losses)
         outputs = list(call.outputs) if isinstance(call.outputs, (list, tuple)) else [call.outputs]
         for symbol, value in zip(self.outputs, outputs, strict=True):
@@ -187,6 +201,32 @@ class LayerNode(Node):
         for symbol, mask in zip(self.outputs, mask_list(call.mask, len(outputs)), strict=True):
             if mask is not None:
                 execution.values[mask_key(symbol)] = mask
+        # Those that are added in training only are not there else.
+        execution.values.update(zip(self.losses, call.losses, strict=False))
+
+    @functools.cached_property
+    def uses_learning_phase(self) -> bool:
+        """Whether the call computes in another way while training, or is made on what does."""
+        if any(symbol._uses_learning_phase for symbol in self.call_inputs):
+            return True
+        leaves, treedef = jax.tree.flatten(self.layer.variables())
+        programs: list = []
+
+        def both(*arrays):
+            def run(training, *arrays):
+                values = dict(zip(self.inputs, arrays, strict=False))
+                params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
+                masks = [None if mask is None else values[mask] for mask in self.input_masks]
+                call = self.run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
+                return call.outputs
+
+            of_phases = [jax.make_jaxpr(functools.partial(run, phase))(*arrays) for phase in (False, True)]
+            programs.append(str(of_phases[0]) != str(of_phases[1]))
+            return arrays
+
+        with Finder():
+            infer(both, [*self.inputs, *leaves])
+        return programs[-1]
 
     # What Keras calls these things.
     @property
@@ -224,6 +264,34 @@ class LayerNode(Node):
     @property
     def tensor_indices(self):
         return [symbol._keras_history[2] for symbol in self.call_inputs]
+
+
+class UpdateNode(Node):
+    """What the call `call` of a layer makes of its state while training, whatever the phase of who asks.
+
+    Arguments:
+        updated: the paths of the state that it updates.
+
+    Attributes:
+        symbols: variable -> the symbol of its next value.
+    """
+
+    def __init__(self, call: LayerNode, updated: set):
+        self.call, self.layer, self.inputs, self.reads = call, call.layer, call.inputs, call.reads
+        self.paths = [path for path, _ in trees.leaves(self.layer.variables()[1]) if path in updated]
+        variables = [trees.get(self.layer.variables()[1], path) for path in self.paths]
+        self.result = self.outputs = [
+            SymbolicTensor(one.shape, one.dtype, f"{one.name}_update", self) for one in variables
+        ]
+        self.symbols = dict(zip(variables, self.outputs, strict=True))
+
+    def evaluate(self, execution: Any) -> None:
+        """Run the layer as while training, and forget what it returns."""
+        key = None if execution.key is None else execution.key.fold(self.layer.name, "update")
+        params, state = jax.tree.map(execution.value, self.layer.variables())
+        masks = [None if mask is None else execution.value(mask) for mask in self.call.input_masks]
+        after = self.call.run(execution.value, params, state, masks, key=key, training=True).state
+        execution.values.update(zip(self.outputs, (trees.get(after, path) for path in self.paths), strict=True))
 
 
 class NodeAccess:

@@ -35,9 +35,9 @@ from jkeras import batch, config, random, trees
 from jkeras.graph import adapter
 from jkeras.graph.connect import LayerNode, NodeAccess
 from jkeras.graph.infer import infer
+from jkeras.graph.questions import Questions
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
-from jkeras.graph.value import as_arrays
 from jkeras.graph.weights import HoldsWeights, free_name
 
 __all__ = ["Call", "InputSpec", "Layer", "free_name"]
@@ -139,7 +139,7 @@ def config_value(value: Any) -> Any:
     return value.__name__ if callable(value) else value
 
 
-class Layer(NodeAccess, HoldsWeights):
+class Layer(NodeAccess, HoldsWeights, Questions):
     """The base of all layers.
 
     Arguments:
@@ -187,7 +187,7 @@ class Layer(NodeAccess, HoldsWeights):
         self._non_trainable_weights: list = []
         self._unsaved_state: list = []
         self._initial_weights = kwargs.get("weights")
-        self._added_losses: list = []
+        self._added: dict = {"losses": [], "updates": []}
         self._inbound_nodes: list = []
         self._outbound_nodes: list = []
         #: The layers that its `call` made.
@@ -336,30 +336,6 @@ class Layer(NodeAccess, HoldsWeights):
                 self.adopt_weight(place, variable, trainable).key = key
         self.built = True
 
-    def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
-        losses = losses if isinstance(losses, (list, tuple)) else [losses]
-        scope = current_scope()
-        if scope is None:
-            self._added_losses.extend(losses)
-        else:
-            scope.losses.extend(as_arrays(losses))
-
-    @property
-    def added_losses(self) -> list:
-        """The symbols that were added to the loss outside of calls."""
-        return self._added_losses
-
-    def add_update(self, updates: Any, inputs: Any = None) -> None:
-        """Inside `call`: pairs (variable, next value) that a training step carries out."""
-        scope = current_scope()
-        if scope is None:
-            raise ValueError(f"Layer {self.name}: add_update works inside `call`, and was called outside of it.")
-        if updates and not isinstance(updates, list):
-            updates = [updates]
-        for variable, value in updates or ():
-            scope.update(getattr(variable, "variable", variable), as_arrays(value))
-
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None, **arguments: Any) -> Any:
         """The built-in computation of this layer, for subclasses that extend `call` by `super().call(inputs)`."""
         return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
@@ -473,8 +449,9 @@ class Layer(NodeAccess, HoldsWeights):
     def __copy__(self):
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        for group in ("_trainable_weights", "_non_trainable_weights", "_unsaved_state", "_added_losses"):
+        for group in ("_trainable_weights", "_non_trainable_weights", "_unsaved_state"):
             twin.__dict__[group] = list(self.__dict__.get(group, ()))
+        twin._added = {what: list(added) for what, added in self.__dict__.get("_added", {}).items()}
         return twin
 
     def twin(self):

@@ -11,7 +11,7 @@ import numpy as np
 from jkeras.graph.infer import infer, stand_in
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.graph.value import compute, give_operators
-from jkeras.lift import Shape, Symbol, map_nest
+from jkeras.lift import Shape, Symbol, lift, map_nest
 
 __all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name", "values_of"]
 
@@ -85,6 +85,18 @@ class SymbolicTensor(Symbol):
     @_keras_shape.setter
     def _keras_shape(self, shape):
         self.shape = Shape(shape)
+
+    @property
+    def _uses_learning_phase(self) -> bool:
+        """Whether it is computed in another way while training."""
+        stated = self.__dict__.get("_phase_stated")
+        if stated is None:
+            return getattr(self, "is_learning_phase", False) if self.node is None else self.node.uses_learning_phase
+        return stated
+
+    @_uses_learning_phase.setter
+    def _uses_learning_phase(self, value):
+        self._phase_stated = bool(value)
 
     @property
     def ndim(self) -> int:
@@ -270,6 +282,15 @@ class Variable(SymbolicTensor):
         found[self] = True
         return jnp.zeros(self.shape, jnp.dtype(self.dtype))
 
+    @property
+    def penalty(self):
+        """The symbol of what its regularizer adds to the loss; None if it has none."""
+        made_by, symbol = self.__dict__.get("_penalty", (None, None))
+        if made_by is not self.regularizer:
+            made_by, symbol = self.regularizer, lift(self.regularizer)(self)
+            self._penalty = made_by, symbol
+        return symbol
+
     def numpy(self) -> np.ndarray:
         """A copy of the current value on the host, also inside traced code."""
         return np.array(self.current())
@@ -326,6 +347,11 @@ class Node:
             lambda spec: SymbolicTensor(spec.shape, spec.dtype, unique_name(name), self), structure
         )
         self.outputs = jax.tree.leaves(self.result, is_leaf=is_symbol)
+
+    @property
+    def uses_learning_phase(self) -> bool:
+        """Whether the result depends on whether it is training."""
+        return any(symbol._uses_learning_phase for symbol in self.inputs)
 
     def _call(self, *values):
         remaining = iter(values)

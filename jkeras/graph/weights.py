@@ -144,6 +144,11 @@ class HoldsWeights(adapter.AnyLayer):
                     tree[name] = part
         return params, state
 
+    def unsaved_variables(self) -> list:
+        """The variables of state that is not among the weights, those of sublayers too."""
+        inner = [one for layer in self.sublayers().values() for one in layer.unsaved_variables()]
+        return self._unsaved_state + inner
+
     def all_variables(self) -> tuple[dict, dict]:
         """`variables`, and in the state those from outside that the layer reads."""
         return self.variables()

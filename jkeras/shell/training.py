@@ -82,7 +82,7 @@ class Trainable(OnGenerators, Network):
         if self.optimizer is None:
             return
         self._spec = resolve_compile(self, *self._compile_arguments)
-        if not self._spec.targets and not (self._added_losses or self.losses):
+        if not self._spec.targets and not (self.added_losses or self.losses):
             raise ValueError("The model cannot be compiled because it has no loss to optimize.")
         mapping = OneDevice() if self.stateful else self._mapping
         self._trainer = Trainer(self.core(), self._spec.objective, self.optimizer, mapping)
@@ -120,7 +120,7 @@ class Trainable(OnGenerators, Network):
     def losses(self) -> list:
         """What the layers add to the loss: the scalars of weight regularizers now, and `add_loss` symbols."""
         weights = jax.tree.map(lambda variable: variable.value, self.variables()[0])
-        return self.regularization(weights) + list(self._added_losses)
+        return self.regularization(weights) + list(self.added_losses)
 
     def check_trainable(self) -> None:
         """Warn if `trainable` was changed since `compile`."""
