@@ -7,12 +7,14 @@ import numpy as np
 
 from jkeras.engine import saving
 from jkeras.engine.saving import load_model, model_from_config, model_from_json, model_from_yaml, save_model
-from jkeras.graph import describe
+from jkeras.graph import adapter, describe, subclassed
 from jkeras.graph.layer import Layer
-from jkeras.graph.tensor import is_symbol, map_symbols
+from jkeras.graph.scope import outside
+from jkeras.graph.tensor import is_symbol, map_symbols, symbols_in
 from jkeras.graph.topology import Input, InputLayer, Network
 from jkeras.layers.core import allow_code
 from jkeras.shell.training import Trainable
+from jkeras.trees import as_list
 from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
 from jkeras.utils.layer_utils import print_summary
 
@@ -41,14 +43,77 @@ class Model(Trainable):
         (None, 2)
     """
 
-    def __init__(self, inputs: Any, outputs: Any, name: Name = None):
+    #: Whether it was written as a class with a `call`.
+    is_subclassed = False
+
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: Name = None):
+        if inputs is None and outputs is None and not adapter.is_ours(type(self).call):
+            Layer.__init__(self, name=name or describe.numbered_name(type(self)))
+            self.inputs, self.outputs, self._layers, self.is_subclassed = [], [], [], True
+            return
+        if inputs is None or outputs is None:
+            raise TypeError(
+                f"{type(self).__name__} needs `inputs` and `outputs`, or a method `call`; got {inputs!r}, {outputs!r}."
+            )
         super().__init__(inputs, outputs, name=name)
+
+    def __setattr__(self, name, value):
+        if isinstance(value, Layer) and "name" not in vars(self):
+            raise RuntimeError(
+                f"{type(self).__name__}: a subclass of Model must call super().__init__() before it sets layers."
+            )
+        super().__setattr__(name, value)
+
+    def __call__(self, inputs: Any, **arguments: Any):
+        if self.is_subclassed and not self.built and symbols_in(as_list(inputs)):
+            self.build([tuple(symbol.shape) for symbol in as_list(inputs)])
+        return super().__call__(inputs, **arguments)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the graph of a subclassed model, for inputs of `input_shape` (with the batch axis; or a list)."""
+        if self.is_subclassed and not self.built:
+            several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
+            with outside():
+                subclassed.connect(self, list(input_shape) if several else [input_shape])
+        super().build(input_shape)
+
+    def make_graph(self, inputs: Any, outputs: Any, output_names: list | None = None) -> None:
+        """Take the graph from `inputs` to `outputs` for that of the model, in place of any that it had."""
+        self._inbound_nodes = []
+        self._connect(inputs, outputs)
+        self.output_names = output_names or self.output_names
+        self.renew_trainer()
+
+    @property
+    def layers(self) -> list:
+        """The layers of the graph, inputs first, in Keras's order; of a subclassed model, those it holds."""
+        return list(subclassed.layers_of(self).values()) if self.is_subclassed else super().layers
+
+    def _ensure_built(self, x):
+        if self.is_subclassed and not self.built and x is not None:
+            self.build([(None, *np.shape(array)[1:]) for array in as_list(x)])
+
+    def _check_built(self, what):
+        if self.is_subclassed and not self.built:
+            raise ValueError(
+                f"Model {self.name} ({type(self).__name__}) has no weights before it is called: call it, train it, or "
+                f"call build(input_shape), and then {what}."
+            )
 
     def __reduce__(self):
         return saving.unpickle_model, (saving.pickle_model(self),)
 
     def get_config(self):
-        """The graph as nested dicts: layers, their calls, inputs and outputs."""
+        """The graph as nested dicts: layers, their calls, inputs and outputs.
+
+        Raises:
+            NotImplementedError: of a subclassed model, whose graph is code.
+        """
+        if self.is_subclassed:
+            raise NotImplementedError(
+                f"{type(self).__name__} is a subclassed model: what it computes is code, which no config holds. Save "
+                "its weights (save_weights), or define get_config and from_config."
+            )
         return describe.graph_config(self)
 
     @classmethod
@@ -80,6 +145,7 @@ class Model(Trainable):
 
     def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
         """Save the weights in one HDF5 file, completely or not at all."""
+        self._check_built("save its weights")
         saving.save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(
@@ -94,6 +160,7 @@ class Model(Trainable):
         Raises:
             ValueError: if the weights do not fit; then nothing is changed.
         """
+        self._check_built("load them")
         saving.load_weights(self, filepath, by_name=by_name, skip_mismatch=skip_mismatch, reshape=reshape)
 
     def to_json(self, **kwargs) -> str:
@@ -178,9 +245,7 @@ class Sequential(Model):
         return output
 
     def _reconnect(self):
-        self._inbound_nodes = []
-        self._connect(self.inputs, self.outputs)
-        self.renew_trainer()
+        self.make_graph(self.inputs, self.outputs)
 
     def pop(self) -> None:
         """Remove the last layer.
@@ -268,6 +333,8 @@ def clone_model(model: Model, input_tensors: Any = None) -> Model:
     """
     if not isinstance(model, Model):
         raise ValueError(f"Expected `model` argument to be a `Model` instance, got {type(model).__name__}: {model}")
+    if model.is_subclassed:
+        raise ValueError(f"clone_model: model {model.name} is subclassed: make another by its class.")
     if isinstance(model, Sequential) and (input_tensors is None or not model.outputs):
         return Sequential([_clone_layer(layer) for layer in model.layers], name=model.name)
     if input_tensors is None:

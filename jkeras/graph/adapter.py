@@ -77,7 +77,7 @@ def adopt(cls: type) -> None:
             setattr(cls, name, _with_plain_key(own[name]))
     if "build" in own and not ours:
         cls.build = _built_outside(own["build"])
-    if "call" in own and not ours:
+    if "call" in own and not ours and not cls.has_graph:
         cls.call = _called_on_twin(own["call"])
     if "declare" not in own and not ("init" in own and ours):
         if "init" in own:
@@ -87,10 +87,10 @@ def adopt(cls: type) -> None:
     if "apply" in own:
         cls.apply = through_run(own["apply"] if ours else _with_plain_key(own["apply"]))
         cls.takes_values = own.get("takes_values", False)
-    elif "call" in own:
+    elif "call" in own and not cls.has_graph:
         cls.apply = through_run(apply_from_call)
         cls.takes_values = True
-    if ("apply" in own or "call" in own) and "compute_call" not in own:
+    if ("apply" in own or ("call" in own and not cls.has_graph)) and "compute_call" not in own:
         cls.compute_call = _call_from_apply(cls)
 
 

@@ -162,6 +162,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
     activity_regularizer = None
     #: Whether it calls functions of the user, which may read what they are not handed.
     calls_user_code = False
+    #: Whether a `call` of its class is not what `apply` computes.
+    has_graph = False
     #: Whether it is handed Values (see `graph.value`), not arrays.
     takes_values = False
 

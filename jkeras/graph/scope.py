@@ -10,6 +10,8 @@ import contextlib
 import contextvars
 from typing import Any
 
+import jax
+
 __all__ = ["Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
 
 _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope", default=None)
@@ -22,10 +24,11 @@ def current_scope() -> "Scope | None":
 
 @contextlib.contextmanager
 def outside():
-    """Inside, there is no scope: what is made is made for good, not for the call that is being traced."""
+    """Inside, there is no scope and nothing is traced: what is made is made for good, not for the call at hand."""
     token = _current.set(None)
     try:
-        yield
+        with jax.ensure_compile_time_eval():
+            yield
     finally:
         _current.reset(token)
 

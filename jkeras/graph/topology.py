@@ -127,6 +127,7 @@ class Network(Layer):
         input_layers, output_layers: whose they are; input_names, output_names: their names, unique.
     """
 
+    has_graph = True
     # Before there is a graph: a Sequential that waits for the shape of its input.
     calls: list = []
     nodes: list = []

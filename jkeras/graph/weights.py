@@ -110,20 +110,16 @@ class HoldsWeights(adapter.AnyLayer):
     def own_variables(self) -> tuple[dict, dict]:
         """The layer's own `Variable`s in the shape of its params and state, those of sublayers aside."""
         both = self._trainable_weights, self._non_trainable_weights + self._unsaved_state
-        inner = self._of_sublayers("variables")
         if self.built:
             both = (
                 both[0] + self._only_stated("trainable_weights"),
                 both[1] + self._only_stated("non_trainable_weights"),
             )
-        return tuple(_by_place(one for one in dict.fromkeys(group) if one not in inner) for group in both)
-
-    def _of_sublayers(self, what: str) -> set:
-        """What is in the `variables` of the sublayers, or in another list of theirs."""
-        found: set = set()
-        for layer in self.sublayers().values():
-            found.update(jax.tree.leaves(layer.variables()) if what == "variables" else getattr(layer, what))
-        return found
+        if not (both[0] or both[1]):
+            return {}, {}
+        inner = {one for layer in self.sublayers().values() for one in jax.tree.leaves(layer.variables())}
+        params, state = (_by_place(one for one in dict.fromkeys(group) if one not in inner) for group in both)
+        return params, state
 
     def _only_stated(self, what: str) -> list:
         """The weights that a user's class states in a property of its own."""
