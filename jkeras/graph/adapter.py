@@ -327,7 +327,7 @@ def drawn(tree: dict, key: Any) -> dict:
     }
 
 
-def drawn_again(layer: Any, key: Any):
+def drawn_again(layer: Any, key: Any) -> Any:
     """New initial arrays for a layer that is built, like its variables."""
 
     def again(path, one):
@@ -398,7 +398,6 @@ def _shapes_of(inputs):
 
 def with_readings(layer: Any, form: Callable = as_values) -> Any:
     """`layer`, a copy, its attributes being what its weights are inside `call`: tensors, or with `as_arrays` arrays."""
-
     layer.__dict__["_is_twin"] = True
 
     def stand(variable):
@@ -406,8 +405,9 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
 
     own = layer.__dict__
     for variable in [one for group in sorted(_GROUPS - {"_added"}) for one in own.get(group, ())]:
-        if isinstance(variable, Variable) and len(variable.place or ()) == 1:
-            own.setdefault(variable.place[0], variable)
+        path = variable.place or ()
+        if len(path) == 1 and not hasattr(type(layer), path[0]):
+            own.setdefault(path[0], variable)
     for name, held in list(own.items()):
         if name not in _GROUPS and any(isinstance(symbol, Variable) for symbol in symbols_in(held)):
             own[name] = map_nest(stand, held, Variable)
@@ -532,6 +532,7 @@ def _called(layer, run, inputs, mask, training, arguments):
 
     def called(inputs, mask, arguments):
         scope = current_scope()
+        assert scope is not None, "it is called at once, or where shapes are inferred, under a Finder"
         params, state = jax.tree.map(lambda variable: variable.value, variables)
         key = scope.key and scope.next_key()
         outputs, after, made = run(params, state, inputs, key=key, training=training, mask=mask, **arguments)

@@ -102,7 +102,7 @@ class SymbolicTensor(Symbol):
     def ndim(self) -> int:
         return len(self.shape)
 
-    def get_shape(self) -> Shape:
+    def get_shape(self) -> Any:
         """The shape, as `shape`."""
         return self.shape
 
@@ -286,6 +286,8 @@ class Variable(SymbolicTensor):
     def penalty(self):
         """The symbol of what its regularizer adds to the loss; None if it has none."""
         made_by, symbol = self.__dict__.get("_penalty", (None, None))
+        if self.regularizer is None:
+            return None
         if made_by is not self.regularizer:
             made_by, symbol = self.regularizer, lift(self.regularizer)(self)
             self._penalty = made_by, symbol

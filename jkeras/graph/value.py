@@ -128,8 +128,9 @@ class Value(Symbol):
         raise TypeError(f"{self!r}: a 'Value' is no container. Take its parts by index, or use K.unstack or jnp.split.")
 
     # Of arrays elementwise; of symbols, which are keys of dicts, identity.
-    __eq__, __ne__ = lift(operator.eq), lift(operator.ne)
-    __hash__ = object.__hash__
+    __eq__ = lift(operator.eq)  # pyright: ignore[reportAssignmentType]
+    __ne__ = lift(operator.ne)
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
 
     #: So that `array * value` asks the value, with numpy arrays too.
     __array_ufunc__ = None
