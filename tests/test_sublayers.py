@@ -1,5 +1,7 @@
 """Layers inside users' layers: their weights are in params, are counted, train, are saved; each once."""
 
+import copy
+
 import jax
 import numpy as np
 import pytest
@@ -348,3 +350,80 @@ def test_super_compute_output_shape_is_that_of_the_built_in():
             return super().compute_output_shape(input_shape)
 
     assert Same().compute_output_shape((None, 4)) == (None, 4)
+
+
+# ----------------------------------------------------------------------------------- as packages of the time have them
+
+
+class SelfAttention(Layer):
+    """Additive attention over a sequence, with a penalty, masks and sizes that are asked for."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.units = units
+
+    def build(self, input_shape):
+        size = int(input_shape[2])
+        self.Wt = self.add_weight(shape=(size, self.units), name=f"{self.name}_Wt", initializer="ones")
+        self.Wa = self.add_weight(shape=(self.units, 1), name=f"{self.name}_Wa", initializer="ones")
+        super().build(input_shape)
+
+    def call(self, inputs, mask=None, **kwargs):
+        batch, length = K.shape(inputs)[0], K.shape(inputs)[1]
+        assert K.int_shape(inputs)[2] == 4
+        q = K.expand_dims(K.dot(inputs, self.Wt), 2) + K.expand_dims(K.dot(inputs, self.Wt), 1)
+        e = K.reshape(K.dot(K.tanh(q), self.Wa), (batch, length, length))
+        e = K.exp(e - K.max(e, axis=-1, keepdims=True))
+        if mask is not None:
+            e = e * K.expand_dims(K.cast(mask, K.floatx()), 1)
+        a = e / (K.sum(e, axis=-1, keepdims=True) + K.epsilon())
+        self.add_loss(K.sum(K.square(a)) / K.cast(batch, K.floatx()))
+        return K.batch_dot(a, inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def compute_mask(self, inputs, mask=None):
+        return mask
+
+
+class Heads(Wrapper):
+    """Copies of a layer side by side, which the class's own properties list."""
+
+    def __init__(self, layer, count=2, **kwargs):
+        super().__init__(layer, **kwargs)
+        self.supports_masking = True
+        self.layers = [copy.deepcopy(layer) for _ in range(count)]
+        for place, one in enumerate(self.layers):
+            one.name = f"{layer.name}_{place}"
+        self.layer = self.layers[0]
+
+    def build(self, input_shape):
+        for layer in self.layers:
+            layer.build(input_shape)
+            layer.built = True
+        super().build(input_shape)
+
+    @property
+    def trainable_weights(self):
+        return [weight for layer in self.layers for weight in layer.trainable_weights]
+
+    def call(self, inputs, training=None, mask=None):
+        return K.stack([layer.call(inputs, mask=mask) for layer in self.layers], axis=-1)
+
+
+def test_attention_in_heads_behind_a_mask():
+    x = Input((5,))
+    embedded = layers.Embedding(7, 4, mask_zero=True)(x)
+    heads = Heads(SelfAttention())
+    model = Model(x, layers.Lambda(lambda x: K.mean(x, axis=(1, 3)))(layers.Lambda(lambda x: x)(heads(embedded))))
+    assert heads(embedded).shape == (None, 5, 4, 2)
+    assert [weight.shape for weight in heads.weights] == [(4, 3), (3, 1)] * 2 and len(model.trainable_weights) == 5
+    model.compile("sgd", "mse")
+    words = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 1]])
+    target = np.zeros((2, 4))
+    assert model.test_on_batch(words, target) > np.mean(model.predict(words) ** 2) + 1  # two penalties
+    before = model.get_weights()
+    model.train_on_batch(words, target)
+    assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))

@@ -129,7 +129,7 @@ class Value(Symbol):
 
     # Of arrays elementwise; of symbols, which are keys of dicts, identity.
     __eq__ = lift(operator.eq)  # pyright: ignore[reportAssignmentType]
-    __ne__ = lift(operator.ne)
+    __ne__ = lift(operator.ne)  # pyright: ignore[reportAssignmentType]
     __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
 
     #: So that `array * value` asks the value, with numpy arrays too.
