@@ -100,8 +100,8 @@ class LayerNode(Node):
     def of_input(cls, layer: Any, symbol: SymbolicTensor) -> "LayerNode":
         """The node of an input layer: nobody was called, the symbol is there."""
         node = cls.__new__(cls)
-        node.layer, node.call_inputs, node.arguments, node.inputs, node.input_masks = layer, [], {}, [], []
-        node.outputs, node.masks, node.result = [symbol], [None], symbol
+        node.layer, node.call_inputs, node.arguments, node.inputs = layer, [], {}, []
+        node.outputs, node.input_masks, node.masks, node.result = [symbol], [None], [None], symbol
         symbol._keras_history = (layer, 0, 0)
         layer._inbound_nodes.append(node)
         return node

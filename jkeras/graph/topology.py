@@ -330,8 +330,8 @@ class Network(Layer):
 
         Where other weights are at hand, `run` gives masks and outputs for these.
         """
-        if mask is None and all(symbol._keras_mask is None for symbol in self.outputs):
-            return None
+        if all(part is None for part in [*as_list(mask), *(symbol._keras_mask for symbol in self.outputs)]):
+            return [None] * len(self.outputs) if len(self.outputs) > 1 else None
         return self.run(*self.get_trees(), inputs, mask=mask).mask
 
     def build(self, input_shape: Any):

@@ -41,9 +41,7 @@ class Value(Symbol):
         self._known = shape if like is None else like._keras_shape
         self._recipe: tuple | None = None
         self._name = None if like is None else like.name
-        for attribute in ("_keras_history", "_uses_learning_phase"):
-            if hasattr(like, attribute):
-                setattr(self, attribute, getattr(like, attribute))
+        self._like = like
 
     # ---------------------------------------------------------------------------------------- what Keras asks for
 
@@ -105,6 +103,8 @@ class Value(Symbol):
         return np.asarray(self.array, dtype=dtype)
 
     def __getattr__(self, name):
+        if name in ("_keras_history", "_uses_learning_phase") and self._like is not None:
+            return getattr(self._like, name)
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.array, name)
@@ -156,7 +156,8 @@ class Reading(Value):
         return self.variable.value
 
     def __getattr__(self, name):
-        return getattr(self.variable if hasattr(self.variable, name) else self.array, name)
+        known = name in vars(self.variable) or hasattr(type(self.variable), name)
+        return getattr(self.variable if known else self.array, name)
 
 
 # A transformation of JAX takes a Value for the array in it, and hands that on: inside it there are plain arrays.
