@@ -11,7 +11,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "jkeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "batch", "random", "lift", "traits", "trees", "typing"}
+BASE = {"config", "batch", "interrupt", "random", "lift", "traits", "trees", "typing"}
 LEAVES = {"activations", "initializers", "regularizers", "constraints", "losses", "metrics"}
 CORE = BASE | LEAVES | {"serialize", "graph"}
 # Public addresses of helpers that the shell itself needs; they stand below it, and may not import it.
@@ -26,7 +26,7 @@ MAY_IMPORT = {
     **dict.fromkeys(LEAVES, BASE | LEAVES | {"serialize"}),
     "graph": CORE,
     "layers": CORE,
-    "train": {"config", "random", "batch", "traits", "trees", "typing"},
+    "train": {"config", "random", "batch", "interrupt", "traits", "trees", "typing"},
     "data": {"config", "traits", "trees", "typing"},
     **dict.fromkeys(HELPERS, CORE | HELPERS | {"layers", "data"}),
     "optimizers": CORE | {"train"},

@@ -11,11 +11,11 @@ import numpy as np
 from jkeras import random, trees
 from jkeras.data import feeding
 from jkeras.graph.tensor import Variable, values_of
+from jkeras.interrupt import Shield
 from jkeras.optimizers.view import Source
 from jkeras.shell.core import NetworkCore
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
-from jkeras.train.interrupt import Shield
 from jkeras.train.mapping import OneDevice, copied, whole
 from jkeras.train.objective import Objective
 from jkeras.train.observe import Observer, View
