@@ -64,6 +64,8 @@ def split(tree: dict, chosen: Callable[[tuple], bool], path: tuple = ()) -> tupl
 
 def merge(first: dict, second: dict) -> dict:
     """The tree of which `first` and `second` are the two parts; `first` wins where both have a leaf."""
+    if not first:
+        return second
     merged = dict(second)
     for name, part in first.items():
         merged[name] = merge(part, merged[name]) if isinstance(part, dict) and name in merged else part

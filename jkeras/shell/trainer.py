@@ -305,13 +305,14 @@ class Trainer:
         """A pass of tests or predictions over `source`, beside whatever else runs: the state at its end, and what was
         seen last."""
         self.ready(kind, source.example)
-        state = self.current().replace(key=self.one_batch_key)
+        step = np.int32(0)
         if kind == "predict":
-            state = state.replace(step=np.int32(self._predicted + 1))
+            step = np.int32(self._predicted + 1)
             self._predicted += source.steps
-        moving, still = self.steps.parts(kind, self.mapping.near(state))
+        state = self.mapping.near(self.current().replace(key=self.one_batch_key, step=step))
+        moving, still = self.steps.parts(kind, state)
         if not moving["state"]:  # nothing has to be kept whole
-            held = loop.Held(self.steps.joined(state, moving, still))
+            held = loop.Held(state)
             view = loop.run(held, Feed(self.programs, kind, source), Shield(), observers)
             return held.train_state, view
         with Shield() as shield:

@@ -88,7 +88,10 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, str]:
     | (8, 24, 24, 64) | 4.2 / 6.8 | 3.4 / 5.7 | 5.0 / 7.5 |
     | (8, 6, 6, 256) | 4.7 / 5.0 | 6.1 / 5.4 | 4.5 / 4.5 |
 
-    Training steps: mnist_cnn, batch 32, 65 / 47; ResNet-20, batch 32, 284 / 285.
+    Whole programs, chosen where marked +: training mnist_cnn, batch 32, 65 / 47 +, batch 128, 248 / 166 +; ResNet-20,
+    batch 32, 284 / 285, batch 128, 1153 / 1040 +; on images of 96x96, batch 8, MobileNetV2 314 / 312 +, ResNet50
+    632 / 622.
+    Predictions: mnist_cnn, batch 128, 28 / 24 +; MobileNetV2 19 / 19, ResNet50 128 / 134.
 
     Arguments:
         program: as `jax.make_jaxpr` or `jax.jit(...).trace(...).jaxpr` gives it.
