@@ -131,3 +131,40 @@ def test_repairs_are_made_on_request_and_listed(tmp_path, script):
     listed = [line.split()[2:5] for line in repaired.stderr.splitlines() if line.startswith("jkeras --repair")]
     assert [line[0].rpartition(":")[2] for line in listed] == ["4", "5", "5"]
     assert [line[2].strip(",") for line in listed] == ["collections.Iterable", "numpy.float", "inspect.getargspec"]
+
+
+def test_report_lists_what_is_missing_and_what_stands_for_tensorflow(tmp_path, script):
+    script("import keras.backend as K\nK.no_such_function(1)\n", name="helper.py")
+    path = script(
+        """
+        import keras
+        from keras.layers import Dense, NoLayer
+        from keras import backend as K
+        import tensorflow as tf
+        from tensorflow.python.framework import ops
+        x = keras.nowhere.at_all
+        y = tf.reduce_mean(tf.nn.relu(K.zeros(3, shap=2)))
+        z = tf.nn.relu(K.zeros((2, 3)).shape.as_list())
+        w = Dense(3, units=4)
+        tf.float32, tf.einsum, tf.keras.layers.Dense, tf.something_odd
+        """
+    )
+    ran = run(tmp_path, "--report", path)
+    assert ran.returncode == 1 and "NoLayer" in ran.stderr
+    report = ran.stderr.partition("jkeras --report\n")[2]
+    lines = [line.strip().removeprefix(str(tmp_path / path)) for line in report.splitlines()]
+    assert lines == [
+        ":3: keras.layers.NoLayer: missing",
+        ":6: tf.python.framework.ops: TensorFlow; use no known counterpart",
+        ":7: keras.nowhere: missing",
+        ":8: tf.reduce_mean: TensorFlow; use K.mean",
+        ":8: tf.nn.relu: TensorFlow; use K.relu",
+        ":8: keras.backend.zeros: called otherwise: got an unexpected keyword argument 'shap'",
+        ":10: keras.layers.Dense: called otherwise: multiple values for argument 'units'",
+        ":11: tf.float32: TensorFlow; use 'float32'",
+        ":11: tf.einsum: TensorFlow; use jnp.einsum",
+        ":11: tf.keras.layers.Dense: TensorFlow; use keras.layers.Dense",
+        ":11: tf.something_odd: TensorFlow; use no known counterpart",
+    ]
+    clean = run(tmp_path, "--report", script("import keras\nimport helper\n", name="main.py"))
+    assert "helper.py:2: keras.backend.no_such_function: missing" in clean.stderr
