@@ -14,6 +14,7 @@ from jkeras.graph.topology import Input, InputLayer, Network
 from jkeras.layers.core import allow_code
 from jkeras.shell.training import Trainable
 from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
+from jkeras.utils.generic_utils import has_arg, to_list  # noqa: F401
 from jkeras.utils.layer_utils import print_summary
 
 __all__ = [

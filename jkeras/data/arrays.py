@@ -23,7 +23,7 @@ from jkeras.typing import DType, Function, Shape
 
 __all__ = [
     "batch_slices", "check_lengths", "check_loss_and_target_compatibility", "is_lazy", "slice_rows",
-    "split_validation", "standardize_inputs", "standardize_targets", "standardize_weights",
+    "split_validation", "standardize_inputs", "standardize_targets", "standardize_weights", "weights_by_output",
 ]  # fmt: skip
 
 _ONE_HOT_HINT = (
@@ -348,8 +348,8 @@ def check_loss_and_target_compatibility(
 # ------------------------------------------------------------------------------------------------------- weights
 
 
-def _weights_by_output(weights, names, used, kind):
-    """`sample_weight` or `class_weight` as a list with one entry, maybe None, for each of `names`."""
+def weights_by_output(weights: Any, names: Sequence[str], used: Sequence[bool], kind: str) -> list:
+    """`sample_weight` or `class_weight`, as `kind` says, as a list with one entry, maybe None, for each of `names`."""
     if weights is None or (hasattr(weights, "__len__") and len(weights) == 0):
         return [None] * len(names)
     used_names = [name for name, use in zip(names, used, strict=True) if use]
@@ -460,8 +460,8 @@ def standardize_weights(
     """
     used = [target is not None for target in targets]
     modes = [None] * len(names) if modes is None else modes
-    of_samples = _weights_by_output(sample_weight, names, used, "sample_weight")
-    of_classes = _weights_by_output(class_weight, names, used, "class_weight")
+    of_samples = weights_by_output(sample_weight, names, used, "sample_weight")
+    of_classes = weights_by_output(class_weight, names, used, "class_weight")
     result = []
     for name, mode, target, samples, classes in zip(names, modes, targets, of_samples, of_classes, strict=True):
         if target is None:
