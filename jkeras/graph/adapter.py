@@ -11,6 +11,7 @@
 import contextlib
 import contextvars
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ __all__ = [
 def adopt(cls: type) -> None:
     """Give `cls`, a new subclass of Layer, a `declare` and an `apply` for what it defines."""
     own = vars(cls)
-    is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    is_ours = not is_written_by_user(cls)
     for name in ("init", "compute_call"):
         if name in own and not is_ours:
             setattr(cls, name, _with_plain_key(own[name]))
@@ -75,11 +76,11 @@ def _call_from_apply(cls):
     return next(own["compute_call"] for own in map(vars, reversed(cls.__mro__)) if "compute_call" in own)
 
 
-def _handing_on(call_of, *args, **options):
-    """Outputs and next state of a call, its losses being handed to the call around it."""
-    call, scope = call_of(*args, **options), current_scope()
+def _handing_on(call_of, layer, *args, **options):
+    """Outputs and next state of a call of `layer`, its losses being handed to the call around it."""
+    call, scope = call_of(layer, *args, **options), current_scope()
     if scope is not None:
-        scope.losses.extend(call.losses)
+        scope.add_losses(call.losses, layer)
     return call.outputs, call.state
 
 
@@ -88,10 +89,15 @@ def is_adapted(layer: Any) -> bool:
     return getattr(type(layer).apply, "__wrapped__", None) is apply_from_call
 
 
+def is_written_by_user(thing: Any) -> bool:
+    """Whether a function, or the class of an object, is none of ours; None is nobody's."""
+    home = thing.__module__ if inspect.isroutine(thing) or isinstance(thing, type) else type(thing).__module__
+    return thing is not None and (home or "").partition(".")[0] != __name__.partition(".")[0]
+
+
 def runs_user_code(layer: Any) -> bool:
     """Whether the layer, or one inside it, may read what it was not handed."""
-    ours = type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
-    return not ours or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
+    return is_written_by_user(layer) or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
 
 
 def _with_plain_key(method):
@@ -115,7 +121,7 @@ def through_run(compute: Callable) -> Callable:
         scope = current_scope()
         if scope is not None and scope.layer is self:
             return compute(self, params, state, inputs, **options)
-        return _handing_on(self.run, params, state, inputs, **options)
+        return _handing_on(type(self).run, self, params, state, inputs, **options)
 
     return apply
 
@@ -140,6 +146,15 @@ def declare_from_init(self, input_shape: Any):
         specs = jax.eval_shape(lambda key: self.init(key, input_shape), key)
     except Exception:  # numpy draws, which cannot be traced: whatever they raise, they can be made
         specs = self.init(key, input_shape)
+    specs = tuple(map(trees.own, specs))  # variables that a model inside reads stand in the state of the model around
+    for what, tree in zip(("params", "state"), specs, strict=True):
+        for path, leaf in trees.leaves(tree):
+            if not hasattr(leaf, "shape") or not all(isinstance(name, str) for name in path):
+                raise TypeError(
+                    f"Layer {self.name} ({type(self).__name__}): params and state are nested dicts of arrays by names "
+                    f'(of a list: {{"0": ..., "1": ...}}); the {what} that `init` returns have a '
+                    f"{type(leaf).__name__} at {path}."
+                )
     made: dict = {}
 
     def everything(key):
@@ -154,15 +169,9 @@ def declare_from_init(self, input_shape: Any):
         draw = lambda key: trees.get(everything(key)[which], tuple(names))  # noqa: E731
         return Variable(spec.shape, spec.dtype, names[-1], draw=draw)
 
-    return tuple(_mapped(lambda path, spec: described(path, spec), tree, (which,)) for which, tree in enumerate(specs))
-
-
-def _mapped(function, tree, path=()):
-    """`tree` with `function(path, leaf)` in place of each leaf."""
-    return {
-        name: _mapped(function, part, (*path, name)) if isinstance(part, dict) else function((*path, name), part)
-        for name, part in tree.items()
-    }
+    return tuple(
+        trees.mapped(lambda path, spec: described(path, spec), tree, (which,)) for which, tree in enumerate(specs)
+    )
 
 
 def declared(layer: Any, input_shape: Any):
@@ -205,7 +214,7 @@ def drawn(tree: dict, key: Any) -> dict:
 def drawn_again(layer: Any, key: Any):
     """New initial arrays for a layer that is built, like its variables."""
     return tuple(
-        _mapped(lambda path, one: _on_host(one.draw, key.fold(*path), one.shape, one.dtype), tree)
+        trees.mapped(lambda path, one: _on_host(one.draw, key.fold(*path), one.shape, one.dtype), tree)
         for tree in layer.variables()
     )
 
@@ -245,7 +254,7 @@ def apply_from_call(
             arguments["training"] = training
         outputs = call(inputs, **arguments)
         outputs = jax.tree.map(lambda leaf: leaf.value if isinstance(leaf, Variable) else leaf, outputs)
-    around.losses.extend(bound.losses)
+    around.add_losses(bound.losses, self)
     return outputs, bound.next_state
 
 
@@ -256,10 +265,11 @@ class bound_scope(Scope):
     """
 
     def __init__(self, layer: Any, params: dict, state: dict, *, key: Any = None, training: bool = False):
-        variables = layer.variables()
+        variables = layer.all_variables()
         bindings = {}
         for tree, arrays in zip(variables, (params, state), strict=True):
-            bindings |= {variable: trees.get(arrays, path) for path, variable in trees.leaves(tree)}
+            found = {variable: trees.get(arrays, path) for path, variable in trees.leaves(tree)}
+            bindings |= {variable: array for variable, array in found.items() if array is not None}
         key = None if key is None else random.as_key(key)
         super().__init__(bindings, layer=layer, training=training, key=key)
         self.places = {variable: path for path, variable in trees.leaves(variables[1])}

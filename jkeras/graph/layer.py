@@ -230,8 +230,7 @@ class Layer(NodeAccess, HoldsWeights):
         """Put the params and state of the sublayer `name`, unless empty, into those of the layer around it. Variables
         from outside belong to the outermost layer."""
         for tree, part in zip(own, parts, strict=True):
-            part = {key: value for key, value in part.items() if key != trees.OUTSIDE}
-            if part:
+            if part := trees.own(part):
                 tree[name] = part
             elif name in tree:
                 del tree[name]
@@ -282,7 +281,15 @@ class Layer(NodeAccess, HoldsWeights):
         **arguments: Any,
     ) -> Call:  # fmt: skip
         """A call of the layer with all that belongs to it: see `apply` for the arguments."""
-        call = self.compute_call(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        try:
+            call = self.compute_call(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        except jax.errors.TracerBoolConversionError as error:
+            if not isinstance(training, jax.core.Tracer):
+                raise
+            raise TypeError(
+                f"Layer {self.name} ({type(self).__name__}): `training` must be a Python bool, and is traced. Under "
+                'jax.jit say jax.jit(model.apply, static_argnames="training").'
+            ) from error
         if self.activity_regularizer is None:
             return call
         # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
@@ -321,6 +328,7 @@ class Layer(NodeAccess, HoldsWeights):
                 tree.pop(name, None)
             if not layer.built:
                 layer.build(adapter.shape_of(self, shapes, name))
+        self._empty_parts = tuple(list(trees.empty(tree)) for tree in own)
         key = random.next_key()
         for tree, trainable in zip(own, (True, False), strict=True):
             for place, variable in trees.leaves(tree):
@@ -331,7 +339,10 @@ class Layer(NodeAccess, HoldsWeights):
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols."""
         losses = losses if isinstance(losses, (list, tuple)) else [losses]
         scope = current_scope()
-        (scope.losses if scope is not None else self._added_losses).extend(losses)
+        if scope is None:
+            self._added_losses.extend(losses)
+        else:
+            scope.add_losses(losses, self)
 
     @property
     def added_losses(self) -> list:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -9,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, config, random, trees
+from jkeras.graph import adapter
 from jkeras.graph.connect import LayerNode, mask_key
 from jkeras.graph.function import Execution, nodes_between, variables_of
+from jkeras.graph.infer import infer
 from jkeras.graph.layer import Call, Layer, as_shape, snake_case
-from jkeras.graph.scope import current_scope
+from jkeras.graph.scope import Finder, current_scope
 from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, unique_number
 from jkeras.trees import OUTSIDE, as_list
 
@@ -133,6 +136,7 @@ class Network(Layer):
     _names: dict = {}
     _second_places: list = []
     _outside: tuple = (0, {})
+    _dtypes: set = set()
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
         name = name or f"{_prefix(self)}_{unique_number(_prefix(self))}"
@@ -155,6 +159,7 @@ class Network(Layer):
         self._names = _relative_names(self._layers)
         self._second_places = _second_places(self)
         self._outside = -1, {}  # how many losses had been added when it was looked up, and what was found
+        self._dtypes = {symbol.dtype for symbol in [*jax.tree.leaves(self.variables()), *self.inputs]}
         self.output_layers = [symbol._keras_history[0] for symbol in self.outputs]
         self.output_names = [layer.name for layer in self.output_layers]
         for place, output_name in enumerate(self.output_names):
@@ -237,17 +242,27 @@ class Network(Layer):
 
     @property
     def outside(self) -> dict:
-        """name -> variable, of those that the layers read without owning them, as they stand in the state."""
-        count, found = self._outside
-        if count != len(self.added_losses):
+        """name -> variable, of those that the layers, regularizers and constraints read without owning them, as they
+        stand in the state."""
+        if self._outside[0] != len(self.added_losses):
             added = nodes_between(self.inputs, self.added_losses)
             read = [variable for node in [*self.calls, *added] for variable in node.reads]
             read += variables_of([*self.calls, *added], self.added_losses)
+            read += self._read_by_weights()
             own = set(jax.tree.leaves(self.variables()))
             read = [variable for variable in dict.fromkeys(read) if variable not in own and not variable.is_constant]
-            found = {f"{place:04}": variable for place, variable in enumerate(read)}
-            self._outside = len(self.added_losses), found
-        return found
+            self._outside = len(self.added_losses), trees.numbered(read)
+        return self._outside[1]
+
+    def _read_by_weights(self) -> Iterable:
+        """The variables that regularizers and constraints read, found by an abstract run of those that users wrote."""
+        params = jax.tree.leaves(self.variables()[0])
+        with Finder() as finder:
+            for one in params:
+                for function in filter(adapter.is_written_by_user, (one.regularizer, one.constraint)):
+                    with contextlib.suppress(Exception):  # a failure shows where it is called
+                        infer(function, [one])
+        return finder.found
 
     def init(self, key: Any, input_shape: Any = None) -> tuple[dict, dict]:
         """Initial weights and state of all layers: params, state. Variables from outside that the layers read are part
@@ -287,7 +302,7 @@ class Network(Layer):
         """64-bit types where the network has any; what is around it, if anything is, sees to that itself."""
         if current_scope() is not None:
             return contextlib.nullcontext()
-        return config.precision({symbol.dtype for symbol in [*jax.tree.leaves(self.variables()), *self.inputs]})
+        return config.precision(self._dtypes)
 
     def bind(
         self, params: dict, state: dict, *, key: Any = None, training: bool = False, also: dict | None = None

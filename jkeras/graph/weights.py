@@ -1,5 +1,7 @@
 """The weights of a layer: how they are described, made, named, listed, read and set."""
 
+import contextlib
+import functools
 from collections.abc import Container, Iterable
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 
 from jkeras import config, initializers, random, regularizers, trees
 from jkeras.graph import adapter
+from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, values_of
 
 __all__ = ["HoldsWeights", "free_name"]
@@ -36,6 +39,8 @@ class HoldsWeights:
     _trainable_weights: list
     _non_trainable_weights: list
     _unsaved_state: list
+    #: The paths of dicts in params, and in state, that hold nothing: those of a layer without weights inside.
+    _empty_parts: tuple = ((), ())
 
     #: State that is not among the weights (not in `get_weights`, not in weight files): the names of its entries.
     unsaved_state: tuple = ()
@@ -99,7 +104,11 @@ class HoldsWeights:
     def own_variables(self) -> tuple[dict, dict]:
         """The layer's own `Variable`s in the shape of its params and state, those of sublayers aside."""
         both = self._trainable_weights, self._non_trainable_weights + self._unsaved_state
-        return _by_place(both[0]), _by_place(both[1])
+        params, state = (
+            functools.reduce(lambda tree, path: trees.put(tree, path, {}), empty, _by_place(variables))
+            for variables, empty in zip(both, self._empty_parts, strict=True)
+        )
+        return params, state
 
     def variables(self) -> tuple[dict, dict]:
         """The layer's `Variable`s in the shape of its params and state."""
@@ -233,18 +242,29 @@ class HoldsWeights:
 
     # --------------------------------------------------------------------------------- what training does with them
 
-    def regularization(self, params: dict) -> list:
-        """The penalties of the weights' regularizers: a list of scalars."""
-        found = [(path, one) for path, one in trees.leaves(self.variables()[0]) if one.regularizer is not None]
-        return [one.regularizer(trees.get(params, path)) for path, one in found if trees.get(params, path) is not None]
+    def regularization(self, params: dict, state: dict | None = None) -> list:
+        """The penalties of the weights' regularizers: a list of scalars. `state`, as from `init` of a model, holds the
+        variables from outside that they read."""
+        with self._what_is_read(params, state):
+            return [one.regularizer(value) for _, one, value in self._given(params) if one.regularizer is not None]
 
-    def constrain(self, params: dict) -> dict:
-        """`params` with the constraints of the weights applied."""
-        for path, variable in trees.leaves(self.variables()[0]):
-            value = trees.get(params, path)
-            if variable.constraint is not None and value is not None:
-                params = trees.put(params, path, variable.constraint(value))
+    def constrain(self, params: dict, state: dict | None = None) -> dict:
+        """`params` with the constraints of the weights applied; `state` as of `regularization`."""
+        with self._what_is_read(params, state):
+            for path, variable, value in self._given(params):
+                if variable.constraint is not None:
+                    params = trees.put(params, path, variable.constraint(value))
         return params
+
+    def _given(self, params):
+        """(path, variable, value) of the weights that `params` has values for."""
+        found = [(path, one, trees.get(params, path)) for path, one in trees.leaves(self.variables()[0])]
+        return [each for each in found if each[2] is not None]
+
+    def _what_is_read(self, params, state):
+        """The scope of regularizers and constraints, unless there is one: that of a step."""
+        around = current_scope()
+        return adapter.bound_scope(self, params, state or {}) if around is None else contextlib.nullcontext()
 
 
 def _shown(shape) -> str:

@@ -45,7 +45,7 @@ class NetworkCore:
 
     def _take_up(self, outside, updated):
         self.outside_variables, self.updated = tuple(outside), updated
-        found = {f"{place:04}": variable for place, variable in enumerate(self.outside_variables)}
+        found = trees.numbered(self.outside_variables)
         self.variables = (self._own[0], self._own[1] | ({trees.OUTSIDE: found} if found else {}))
         moving = self._stateful | updated
         self._moving = {path for path, variable in trees.leaves(self.variables[1]) if variable in moving}

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from jkeras import callbacks as cbks
@@ -119,8 +118,7 @@ class Trainable(OnGenerators, Network):
     @property
     def losses(self) -> list:
         """What the layers add to the loss: the scalars of weight regularizers now, and `add_loss` symbols."""
-        weights = jax.tree.map(lambda variable: variable.value, self.variables()[0])
-        return self.regularization(weights) + list(self._added_losses)
+        return self.regularization(*self.get_trees()) + list(self._added_losses)
 
     def check_trainable(self) -> None:
         """Warn if `trainable` was changed since `compile`."""
