@@ -37,16 +37,17 @@ from jkeras.backend.random import (
     random_uniform_variable,
     truncated_normal,
 )
+from jkeras.backend.sizes import count_params, int_shape, ndim, shape
 from jkeras.backend.shapes import (
     arange, batch_flatten, concatenate, expand_dims, flatten, gather, one_hot, permute_dimensions, repeat,
     repeat_elements, reshape, resize_images, resize_volumes, reverse, slice, spatial_2d_padding, spatial_3d_padding,
     squeeze, stack, temporal_padding, tile,
 )
 from jkeras.backend.variables import (
-    batch_get_value, batch_set_value, clear_session, constant, count_params, dtype, eval, eye, function, get_uid,
-    get_value, get_variable_shape, gradients, in_test_phase, in_train_phase, int_shape, is_keras_tensor, is_placeholder,
-    is_sparse, is_tensor, is_variable, learning_phase, moving_average_update, ndim, ones, ones_like, placeholder,
-    reset_uids, set_learning_phase, set_value, shape, to_dense, update, update_add, update_sub, variable, zeros,
+    batch_get_value, batch_set_value, clear_session, constant, dtype, eval, eye, function, get_uid,
+    get_value, get_variable_shape, gradients, in_test_phase, in_train_phase, is_keras_tensor, is_placeholder,
+    is_sparse, is_tensor, is_variable, learning_phase, moving_average_update, ones, ones_like, placeholder,
+    reset_uids, set_learning_phase, set_value, to_dense, update, update_add, update_sub, variable, zeros,
     zeros_like,
 )
 from jkeras.config import data_format as normalize_data_format

@@ -9,7 +9,7 @@ from jax import lax
 
 from jkeras import activations, config, losses
 from jkeras.backend.random import random_binomial
-from jkeras.backend.variables import shape
+from jkeras.backend.sizes import shape
 from jkeras.graph.scope import Scope, current_scope
 from jkeras.layers.kernels import conv, pool
 from jkeras.layers.kernels import rnn as rnn_kernel

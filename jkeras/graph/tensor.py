@@ -107,6 +107,20 @@ class SymbolicTensor(Symbol):
         args, kwargs = map_symbols(values.__getitem__, [args, kwargs])
         return function(*args, **kwargs)
 
+    #: Whether its value is a sparse array.
+    sparse = False
+    #: The function that gives its value, once that was asked for.
+    evaluator: Any = None
+
+    @property
+    def roots(self) -> list:
+        """The symbols whose shapes and types decide what stands for this one where shapes are inferred: itself."""
+        return [self]
+
+    def inferred(self, known: dict) -> Any:
+        """What stands for it where shapes are inferred and `known` has what stands for its `roots`."""
+        return known[self]
+
     def traced(self):
         """Inside traced code the array that stands for this symbol there, or None."""
         scope = current_scope()
@@ -343,8 +357,14 @@ class Node:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.inputs = symbols_in([args, kwargs])
         name = getattr(function, "__name__", "function").strip("_<>")
+        roots = list(dict.fromkeys(root for symbol in self.inputs for root in symbol.roots))
+
+        def abstract(*arrays):
+            known = dict(zip(roots, arrays, strict=True))
+            return self._call(*(symbol.inferred(known) for symbol in self.inputs))
+
         with Finder() as finder:
-            structure = infer(self._call, self.inputs)
+            structure = infer(abstract, roots)
         self.reads = list(finder.found)
         self.result = jax.tree.map(
             lambda spec: SymbolicTensor(spec.shape, spec.dtype, unique_name(name), self), structure
