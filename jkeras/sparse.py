@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["as_bcoo", "is_bcoo", "is_scipy_sparse", "is_sparse", "joined", "to_dense"]
+__all__ = ["as_bcoo", "is_bcoo", "is_scipy_sparse", "is_sparse", "joined", "to_dense", "where"]
 
 
 def is_scipy_sparse(value: Any) -> bool:
@@ -56,7 +56,7 @@ def as_bcoo(value: Any, dtype: Any = None) -> Any:
         return value
     if is_scipy_sparse(value):
         coo = value.tocoo()
-        places, data, shape = np.stack(coo.coords if hasattr(coo, "coords") else (coo.row, coo.col), 1), coo.data, coo.shape
+        places, data, shape = np.stack([coo.row, coo.col], axis=1), coo.data, coo.shape
     else:
         dense = np.asarray(value)
         places, shape = np.argwhere(dense), dense.shape
@@ -72,3 +72,13 @@ def joined(values: Sequence[Any], axis: int) -> jax.Array:
     from jax.experimental import sparse
 
     return sparse.bcoo_concatenate(list(values), dimension=axis % values[0].ndim)
+
+
+def where(condition: jax.Array, array: jax.Array) -> jax.Array:
+    """The entries of `array` for which `condition` holds, as a BCOO; both may be traced."""
+    from jax.experimental import sparse
+
+    places = jnp.stack(jnp.meshgrid(*map(jnp.arange, array.shape), indexing="ij"), axis=-1)
+    places = jnp.where(condition[..., None], places, jnp.asarray(array.shape))  # outside: does not count
+    data = jnp.where(condition, array, 0).reshape(-1)
+    return sparse.BCOO((data, places.reshape(-1, array.ndim)), shape=array.shape)

@@ -12,24 +12,32 @@ from jkeras import config, sparse
 from jkeras.backend.sizes import Sizes, are_sizes, as_shape, is_size
 from jkeras.backend.variables import constant, is_sparse, sparse_if
 from jkeras.graph.scope import current_scope
-from jkeras.graph.tensor import symbols_in
+from jkeras.graph.tensor import Variable, symbols_in
 from jkeras.layers.kernels import spatial
 from jkeras.lift import lift
 from jkeras.typing import Array, ArrayLike, DTypeLike, Ints, Layout
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: DTypeLike = "int32") -> Any:
-    """The numbers from `start` (0 if only one is given) up to, not with, `stop`. Each may be a size, as of `K.shape`."""
+    """The numbers from `start` (0 if only one is given) up to, not with, `stop`; each may be a size."""
+    start, stop, step = (_known(part) for part in (start, stop, step))
     if stop is None:
-        start, stop = 0, start if symbols_in(start) or not isinstance(start, int) else builtins.max(start, 0)
+        start, stop = 0, builtins.max(start, 0) if isinstance(start, (int, float)) else start
     if current_scope() is None and not symbols_in([start, stop, step]):
         return constant(np.arange(start, stop, step), dtype)
     return _range(start, stop, step, str(jnp.dtype(dtype)))
 
 
+def _known(number):
+    """`number`, of a constant its value."""
+    return number.numpy().item() if isinstance(number, Variable) and number.is_constant else number
+
+
 @lift
 def _range(start, stop, step, dtype):
-    return jnp.arange(start, stop, step, dtype=jnp.dtype(dtype))
+    return jnp.arange(
+        *(part if isinstance(part, float) else as_shape([part])[0] for part in (start, stop, step))
+    ).astype(jnp.dtype(dtype))
 
 
 def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Any:

@@ -23,11 +23,22 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras.graph.tensor import Node, SymbolicTensor, is_symbol, map_symbols, symbols_in, unique_name
+from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in, unique_name
 from jkeras.lift import Symbol, lift
-from jkeras.typing import DTypeLike
 
-__all__ = ["Size", "Sizes", "are_sizes", "array_of", "as_shape", "count_params", "int_shape", "is_size", "ndim", "product", "shape"]
+__all__ = [
+    "Size",
+    "Sizes",
+    "are_sizes",
+    "array_of",
+    "as_shape",
+    "count_params",
+    "int_shape",
+    "is_size",
+    "ndim",
+    "product",
+    "shape",
+]
 
 
 @functools.cache
@@ -150,8 +161,9 @@ def _sizes_operators(name: str) -> None:
         if not (are_sizes(first) and are_sizes(second)):
             return None
         if len(first) != len(second) and 1 in (len(first), len(second)):
-            first, second = (part * max(len(first), len(second)) if len(part) == 1 else part
-                             for part in (list(first), list(second)))
+            first, second = (
+                part * max(len(first), len(second)) if len(part) == 1 else part for part in (list(first), list(second))
+            )
         return Sizes(_exact(function, a, b) for a, b in zip(first, second, strict=True))
 
     def plain(value):

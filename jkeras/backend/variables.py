@@ -235,8 +235,6 @@ def eval(x: Any) -> np.ndarray:
         return np.asarray([eval(part) for part in x])
     if isinstance(x, Variable):
         return x.numpy()
-    if isinstance(x, Update):
-        return function([], [x])([])[0]
     if is_symbol(x):
         # Kept with the symbol: what is asked for again is compiled, once.
         x.evaluator = x.evaluator or Function([], [x])
@@ -364,15 +362,9 @@ def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: Sequence[An
         >>> function([x], [x * 2.0])([[1.0, 2.0]])[0].tolist()
         [2.0, 4.0]
     """
-    for name, value in (("inputs", inputs), ("outputs", outputs), ("updates", updates or [])):
-        if not isinstance(value, (list, tuple)):
-            raise TypeError(f"`{name}` to a backend function should be a list or tuple; got {type(value).__name__}.")
-    if kwargs:
-        raise ValueError(f"function: unknown arguments {sorted(kwargs)} (sessions and their options do not exist here).")
-    pairs = []
-    for asked in [*(updates or []), *(output for output in outputs if isinstance(output, Update))]:
-        pairs += [asked, *getattr(asked, "beside", ())]
-    return Function(inputs, [array_of(output) if isinstance(output, Sizes) else output for output in outputs], pairs)
+    if isinstance(outputs, (list, tuple)):
+        outputs = [array_of(output) if isinstance(output, Sizes) else output for output in outputs]
+    return Function(inputs, outputs, updates, **kwargs)
 
 
 def gradients(loss: Any, variables: Any) -> list:

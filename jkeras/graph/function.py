@@ -7,7 +7,7 @@ symbols of derivatives. Models, `K.function` and added losses are all made of th
 import collections
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -275,14 +275,30 @@ class Function:
     Arguments:
         inputs: symbols; the learning phase may be one of them, and is 0 in calls if it is not.
         outputs: symbols, or nests of them.
-        updates: pairs (variable, symbol or array): all next values are computed from the current ones.
+        updates: pairs (variable, symbol or array): all next values are computed from the current ones. Pairs that are
+            symbols themselves, with further pairs in `beside`, are carried out also where they are outputs.
+        name: its name.
 
     Raises:
-        ValueError: if something depends on a hole that is not among the inputs.
+        TypeError: if inputs, outputs or updates are no lists.
+        ValueError: if something depends on a hole that is not among the inputs, and for options of sessions.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, updates: Iterable = ()):
-        self.inputs, self.outputs, self.updates = list(inputs), list(outputs), [tuple(pair) for pair in updates]
+    def __init__(
+        self, inputs: Sequence, outputs: Sequence, updates: Sequence | None = None, name: str | None = None,
+        **session_kwargs: Any,
+    ):  # fmt: skip
+        for argument, value in (("inputs", inputs), ("outputs", outputs), ("updates", updates := updates or [])):
+            if not isinstance(value, (list, tuple)):
+                raise TypeError(
+                    f"`{argument}` of a backend function should be a list or tuple; got {type(value).__name__}."
+                )
+        if session_kwargs:
+            raise ValueError(f"function: unknown arguments {sorted(session_kwargs)}: sessions do not exist here.")
+        self.name = name
+        self.inputs, self.outputs, self.updates = list(inputs), list(outputs), []
+        for asked in [*updates, *(output for output in outputs if hasattr(output, "beside"))]:
+            self.updates += [tuple(asked), *getattr(asked, "beside", ())]
         self._given = [symbol for symbol in self.inputs if not _is_learning_phase(symbol)]
         self._targets = [self.outputs, [new for _, new in self.updates]]
         symbols = symbols_in(self._targets)
@@ -304,7 +320,8 @@ class Function:
 
     def __call__(self, values) -> list:
         """The values of the outputs, numpy arrays, for a list of the values of the inputs."""
-        values = list(values)
+        if not isinstance(values, (list, tuple)):
+            raise TypeError(f"A backend function takes a list of values; {type(values).__name__} was given.")
         if len(values) != len(self.inputs):
             raise ValueError(f"A function of {len(self.inputs)} inputs was called with {len(values)} values.")
         training, arrays = False, []

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jkeras import sparse
 from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.lift import Symbol, lift
@@ -361,7 +362,8 @@ class Node:
 
         def abstract(*arrays):
             known = dict(zip(roots, arrays, strict=True))
-            return self._call(*(symbol.inferred(known) for symbol in self.inputs))
+            result = self._call(*(symbol.inferred(known) for symbol in self.inputs))
+            return jax.tree.map(sparse.to_dense, result, is_leaf=sparse.is_sparse)
 
         with Finder() as finder:
             structure = infer(abstract, roots)
@@ -379,5 +381,5 @@ class Node:
     def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""
         result = self._call(*(execution.value(symbol) for symbol in self.inputs))
-        for symbol, value in zip(self.outputs, jax.tree.leaves(result), strict=True):
+        for symbol, value in zip(self.outputs, jax.tree.leaves(result, is_leaf=sparse.is_sparse), strict=True):
             execution.values[symbol] = value
