@@ -1,13 +1,13 @@
 """Sparse matrices: scipy's, known by what they can do, and JAX's `BCOO`. Nothing here needs scipy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["as_bcoo", "is_bcoo", "is_scipy_sparse", "is_sparse", "joined", "to_dense", "where"]
+__all__ = ["as_bcoo", "is_bcoo", "is_scipy_sparse", "is_sparse", "joined", "takes_sparse", "to_dense", "where"]
 
 
 def is_scipy_sparse(value: Any) -> bool:
@@ -25,6 +25,12 @@ def is_bcoo(value: Any) -> bool:
 def is_sparse(value: Any) -> bool:
     """Whether `value` is sparse: a matrix of scipy, or a `jax.experimental.sparse.BCOO`."""
     return is_scipy_sparse(value) or (hasattr(value, "todense") and is_bcoo(value))
+
+
+def takes_sparse(function: Callable) -> Callable:
+    """Mark a function as one that computes with sparse arrays as they are. Others are handed dense ones."""
+    function.takes_sparse = True
+    return function
 
 
 def to_dense(value: Any, dtype: Any = None) -> Any:

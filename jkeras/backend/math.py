@@ -187,6 +187,7 @@ def l2_normalize(x: ArrayLike, axis: Axes = None) -> Array:
 
 
 @lift
+@sparse.takes_sparse
 def dot(x: ArrayLike, y: ArrayLike) -> Array:
     """The sum of products over the last axis of x and the last but one of y (the only one of a vector).
 

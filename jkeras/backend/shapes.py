@@ -49,6 +49,7 @@ def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Any:
 
 
 @lift
+@sparse.takes_sparse
 def _concatenate(tensors, axis):
     if builtins.all(map(sparse.is_bcoo, tensors)):
         return sparse.joined(tensors, axis)

@@ -4,13 +4,13 @@ from typing import Any
 
 import jax
 
-from jkeras import backend
+from jkeras import backend as _backend
 
-__all__ = list(backend.__all__)
+__all__ = list(_backend.__all__)
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(backend, name)
+    return getattr(_backend, name)
 
 
 def _get_available_gpus() -> list[str]:

@@ -178,12 +178,14 @@ def is_sparse(tensor: Any) -> bool:
 
 @lift
 def _dense(tensor):
-    return sparse.to_dense(tensor)
+    return jnp.asarray(tensor)
 
 
 def to_dense(tensor: Any) -> Any:
     """`tensor` with its zeros written out; one that is dense is returned as it is."""
-    return _dense(tensor) if is_sparse(tensor) else tensor
+    if isinstance(tensor, Symbol):
+        return _dense(tensor) if is_sparse(tensor) else tensor
+    return sparse.to_dense(tensor)
 
 
 def is_variable(x: Any) -> bool:

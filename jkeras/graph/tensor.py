@@ -380,6 +380,9 @@ class Node:
 
     def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""
-        result = self._call(*(execution.value(symbol) for symbol in self.inputs))
+        values = (execution.value(symbol) for symbol in self.inputs)
+        result = self._call(
+            *(values if getattr(self.function, "takes_sparse", False) else map(sparse.to_dense, values))
+        )
         for symbol, value in zip(self.outputs, jax.tree.leaves(result, is_leaf=sparse.is_sparse), strict=True):
             execution.values[symbol] = value
