@@ -73,8 +73,7 @@ def ctc_decode(
 
     Returns:
         a list of labellings, each (batch, labels) filled up with -1 (in compiled code as long as the sequence), and
-        (batch, paths): the log probabilities less the sum over the steps of log(largest probability), with `greedy`
-        only minus that sum, as in Keras 2.2.4.
+        (batch, paths): the log probabilities, with `greedy` instead -sum(log(largest probability)).
     """
     if is_symbol(y_pred) or is_symbol(input_length):
         node = _DecodeNode(y_pred, input_length, greedy, beam_width, top_paths)
@@ -135,7 +134,7 @@ def _best_of_each(logits) -> list:
 def _beam_search(logits, width, paths) -> list:
     """[(labelling, log probability)], the best first. As in Keras 2.2.4 repeated labels of the result are merged."""
     blank = logits.shape[1] - 1
-    logits = logits - logits.max(axis=1, keepdims=True)
+    logits = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     nothing = -np.inf
     beams = {(): (0.0, nothing)}  # labelling -> log probability of ending in a blank, and of ending in its last label
     for step in logits:
