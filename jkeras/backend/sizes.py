@@ -251,7 +251,7 @@ def shape(x: Any) -> Sizes:
 
 def int_shape(x: Any) -> tuple:
     """The sizes of `x`, None where unknown."""
-    sizes = x.shape if hasattr(x, "shape") else np.shape(x)
+    sizes = x._keras_shape if isinstance(x, Symbol) else x.shape if hasattr(x, "shape") else np.shape(x)
     return tuple(None if size is None or isinstance(size, _dimension()) else int(size) for size in sizes)
 
 
