@@ -11,7 +11,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "jkeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "batch", "interrupt", "random", "lift", "traits", "trees", "typing"}
+BASE = {"config", "batch", "interrupt", "random", "lift", "sparse", "traits", "trees", "typing"}
 LEAVES = {"activations", "initializers", "regularizers", "constraints", "losses", "metrics"}
 CORE = BASE | LEAVES | {"serialize", "graph"}
 # Public addresses of helpers that the shell itself needs; they stand below it, and may not import it.
@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "graph": CORE,
     "layers": CORE | {"utils.generic_utils"},
     "train": {"config", "random", "batch", "interrupt", "traits", "trees", "typing"},
-    "data": {"config", "traits", "trees", "typing"},
+    "data": {"config", "sparse", "traits", "trees", "typing"},
     **dict.fromkeys(HELPERS, CORE | HELPERS | {"layers", "data"}),
     "utils.generic_utils": BASE | {"serialize"},
     "optimizers": CORE | {"train"},
