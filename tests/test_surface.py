@@ -21,9 +21,7 @@ UNDER_WORK = {
     "applications.resnet50", "applications.vgg16", "applications.vgg19", "applications.xception",
     "datasets.boston_housing", "datasets.cifar10", "datasets.cifar100", "datasets.fashion_mnist", "datasets.imdb",
     "datasets.mnist", "datasets.reuters", "preprocessing.image", "preprocessing.sequence", "preprocessing.text",
-    "backend:ctc_label_dense_to_sparse", "backend:get_session", "backend:image_dim_ordering",
-    "backend:manual_variable_initialization", "backend:set_image_dim_ordering", "backend:set_session",
-    "backend:transpose_shape", "utils:get_file", "utils.data_utils:get_file", "utils.data_utils:validate_file",
+    "utils:get_file", "utils.data_utils:get_file", "utils.data_utils:validate_file",
     "layers:Layer.built", "layers:Layer.get_losses_for", "layers:Layer.get_updates_for", "layers:Layer.losses",
     "layers:Layer.updates", "layers.cudnn_recurrent:CuDNNGRU.cell", "layers.cudnn_recurrent:CuDNNLSTM.cell",
     "layers.recurrent:RNN.get_losses_for", "layers.recurrent:StackedRNNCells.get_losses_for",
@@ -54,7 +52,6 @@ NOT_HERE = {
 
 # What is called otherwise, and why.
 OTHERWISE = {
-    "backend:Function": "options of TensorFlow sessions do not exist",
     "callbacks:TensorBoard.on_train_end": "`_` is called `logs`, as everywhere else",
     "engine.topology:Network.from_config": "a network is made again by `Model`",
     "engine.topology:Node": "a node is made by the call of a layer",

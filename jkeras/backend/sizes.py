@@ -195,7 +195,7 @@ Sizes.__rtruediv__ = lambda self, other: other / array_of(self)
 
 
 def as_shape(sizes: Any) -> tuple:
-    """What code that is traced was handed as a shape, as JAX takes it: a tuple of sizes.
+    """What code that is traced was handed as a shape, as JAX takes it: a tuple of sizes; a single size is of one axis.
 
     Raises:
         TypeError: if one of them is only known when the compiled program runs.
@@ -203,7 +203,7 @@ def as_shape(sizes: Any) -> tuple:
     values = np.asarray(sizes) if isinstance(sizes, jax.Array) and not isinstance(sizes, jax.core.Tracer) else sizes
     if isinstance(values, jax.core.Tracer):
         raise TypeError(_NOT_A_SIZE.format(values))
-    return tuple(map(_as_size, values))
+    return tuple(map(_as_size, [values] if is_size(values) else values))
 
 
 _NOT_A_SIZE = (
