@@ -183,6 +183,12 @@ def test_gradients():
     np.testing.assert_allclose(K.eval(second), 72 * X, rtol=1e-5)
 
 
+def test_gradients_of_several():
+    x = K.variable(X)
+    (slope,) = K.gradients([x * 2.0, K.sum(x, axis=0)], [x])
+    np.testing.assert_allclose(K.eval(slope), np.full_like(X, 3))
+
+
 def test_gradients_with_respect_to_inputs_and_weights_of_a_model():
     x = Input(shape=(4,))
     layer = Dense(1, use_bias=False)
@@ -582,6 +588,7 @@ def test_the_other_address():
 @pytest.mark.parametrize(
     "ask, error, message",
     [
+        (lambda: K.function([0], []), TypeError, "are symbols"),
         (lambda: K.get_session(), NotImplementedError, "K.eval"),
         (lambda: K.set_session(None), NotImplementedError, "XLA_PYTHON_CLIENT_MEM_FRACTION"),
         (lambda: K.tf, AttributeError, "jax.numpy"),
@@ -594,7 +601,7 @@ def test_the_other_address():
         (lambda: K.pool2d(IMAGES, (2, 2), padding="twice"), ValueError, "padding"),
         (lambda: K.conv2d(IMAGES, np.zeros((1, 1, 3, 1)), padding="causal"), ValueError, "padding"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_there_is_not(ask, error, message):
     with pytest.raises(error, match=message):

@@ -35,9 +35,9 @@ def _known(number):
 
 @lift
 def _range(start, stop, step, dtype):
-    return jnp.arange(
-        *(part if isinstance(part, float) else as_shape([part])[0] for part in (start, stop, step))
-    ).astype(jnp.dtype(dtype))
+    return jnp.arange(*(part if isinstance(part, float) else as_shape(part)[0] for part in (start, stop, step))).astype(
+        jnp.dtype(dtype)
+    )
 
 
 def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Any:
@@ -123,13 +123,13 @@ def repeat(x: ArrayLike, n: Any) -> Array:
     x = jnp.asarray(x)
     if x.ndim != 2:
         raise ValueError(f"repeat: an array of two axes was expected, one of shape {x.shape} was given.")
-    return jnp.broadcast_to(x[:, None], (x.shape[0], *as_shape([n]), x.shape[1]))
+    return jnp.broadcast_to(x[:, None], (x.shape[0], *as_shape(n), x.shape[1]))
 
 
 @lift
 def tile(x: ArrayLike, n: Any) -> Array:
     """x repeated n times, or along each axis as often as `n` (a list) says."""
-    return jnp.tile(jnp.asarray(x), as_shape([n] if is_size(n) else n))
+    return jnp.tile(jnp.asarray(x), as_shape(n))
 
 
 @lift
@@ -155,7 +155,7 @@ def gather(reference: ArrayLike, indices: ArrayLike) -> Array:
 @lift
 def one_hot(indices: ArrayLike, num_classes: Any) -> Array:
     """For each index, a row with a one at its place and zeros elsewhere."""
-    places = jnp.arange(*as_shape([num_classes]))
+    places = jnp.arange(*as_shape(num_classes))
     return (jnp.asarray(indices)[..., None] == places).astype(config.floatx())
 
 

@@ -195,15 +195,14 @@ Sizes.__rtruediv__ = lambda self, other: other / array_of(self)
 
 
 def as_shape(sizes: Any) -> tuple:
-    """What code that is traced was handed as a shape, as JAX takes it: a tuple of sizes; a single size is of one axis.
+    """What was handed over as a shape (a list, tuple or vector, or one number), as JAX takes it: a tuple of sizes.
 
     Raises:
         TypeError: if one of them is only known when the compiled program runs.
     """
-    values = np.asarray(sizes) if isinstance(sizes, jax.Array) and not isinstance(sizes, jax.core.Tracer) else sizes
-    if isinstance(values, jax.core.Tracer):
-        raise TypeError(_NOT_A_SIZE.format(values))
-    return tuple(map(_as_size, [values] if is_size(values) else values))
+    if isinstance(sizes, jax.core.Tracer):
+        raise TypeError(_NOT_A_SIZE.format(sizes))
+    return tuple(map(_as_size, sizes if isinstance(sizes, (list, tuple)) or np.ndim(sizes) else [sizes]))
 
 
 _NOT_A_SIZE = (

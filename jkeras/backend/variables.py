@@ -87,7 +87,7 @@ def ones(shape: Sequence[Any], dtype: DType = None, name: Name = None) -> Any:
 
 @lift
 def _eye(size, dtype):
-    return jnp.eye(*as_shape([size]), dtype=jnp.dtype(dtype))
+    return jnp.eye(*as_shape(size), dtype=jnp.dtype(dtype))
 
 
 def eye(size: Any, dtype: DType = None, name: Name = None) -> Any:
@@ -369,13 +369,20 @@ def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: Sequence[An
     return Function(inputs, outputs, updates, **kwargs)
 
 
+@lift
+def _total(values):
+    return sum(jnp.sum(value) for value in values)
+
+
 def gradients(loss: Any, variables: Any) -> list:
     """The symbols of the derivatives of the sum of `loss`; None for what it does not depend on.
 
     Arguments:
-        loss: a symbol.
+        loss: a symbol, or a list of them, whose sums are added.
         variables: symbols (inputs, intermediate ones, variables), or a list of them.
     """
+    if isinstance(loss, (list, tuple)):
+        loss = loss[0] if len(loss) == 1 else _total(list(loss))
     return gradients_or_none(loss, as_list(variables))
 
 

@@ -295,6 +295,9 @@ class Function:
                 )
         if session_kwargs:
             raise ValueError(f"function: unknown arguments {sorted(session_kwargs)}: sessions do not exist here.")
+        for symbol in inputs:
+            if not is_symbol(symbol):
+                raise TypeError(f"The inputs of a backend function are symbols; {symbol!r} was given.")
         self.name = name
         self.inputs, self.outputs, self.updates = list(inputs), list(outputs), []
         for asked in [*updates, *(output for output in outputs if hasattr(output, "beside"))]:
