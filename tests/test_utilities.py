@@ -48,7 +48,7 @@ def test_source_inputs():
     hidden = shared(x)
     total = Add()([shared(y), hidden, hidden])
     assert utils.get_source_inputs(total) == [y, x]
-    assert utils.get_source_inputs(shared.get_output_at(1)) == [y] and utils.get_source_inputs(total, shared, 0) == [y]
+    assert utils.get_source_inputs(shared.get_output_at(1)) == [y] and utils.get_source_inputs(total, shared, 0) == [x]
     assert utils.get_source_inputs(x) == [x] and utils.get_source_inputs(3) == 3
     assert utils.get_source_inputs(Model(x, hidden)(y)) == [y]
 
