@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jkeras import random
 from jkeras.graph.adapter import is_adapted, runs_user_code
@@ -56,14 +57,17 @@ class LayerNode(Node):
         inputs: the symbols it was called on; `arguments`: the keyword arguments of the call.
         result: the symbol, or list of symbols, of its outputs; `outputs`: the same as a list.
         masks: the symbols of the outputs' masks, None where an output has none.
+        losses: the symbols of what the call adds to the loss while training.
     """
+
+    losses: list = []
 
     def __init__(self, layer: Any, inputs: Iterable, arguments: dict):
         self.layer, self.call_inputs, self.arguments = layer, list(inputs), dict(arguments)
         in_masks = [symbol._keras_mask for symbol in inputs]
         self.inputs = symbols_in([self.call_inputs, in_masks, self.arguments])
         self.input_masks = in_masks
-        outputs, masks = self._infer()
+        outputs, masks, losses = self._infer()
         several = isinstance(outputs, (list, tuple))
         outputs = list(outputs) if several else [outputs]
         shapes = self._stated_shapes(len(outputs))
@@ -79,6 +83,9 @@ class LayerNode(Node):
             self.outputs.append(symbol)
             self.masks.append(symbol._keras_mask)
         self.result = self.outputs if several else self.outputs[0]
+        self.losses = [
+            SymbolicTensor(spec.shape, spec.dtype, f"{stem}/loss_{place}:0", self) for place, spec in enumerate(losses)
+        ]
         self._register()
 
     @classmethod
@@ -110,7 +117,7 @@ class LayerNode(Node):
                 history[0]._outbound_nodes.append(self)
 
     def _infer(self):
-        """The specs of outputs and masks, by an abstract run of the layer."""
+        """The specs of outputs, masks and losses, by an abstract run of the layer."""
         flat, treedef = jax.tree.flatten(self.layer.variables())
 
         def run(*arrays, training=False):
@@ -119,16 +126,18 @@ class LayerNode(Node):
             # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
             masks = [None if mask is None else values[mask] for mask in self.input_masks]
             call = self._run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
-            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
+            losses = [jnp.asarray(loss) for loss in call.losses]
+            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs))), losses
 
         try:
             with Finder() as finder:
-                inferred = infer(run, [*self.inputs, *flat])
-                if runs_user_code(self.layer):  # which may read other variables while training; a failure shows there
+                outputs, masks, losses = infer(run, [*self.inputs, *flat])
+                # User code may read other variables, and add other losses, while training; a failure shows there.
+                if runs_user_code(self.layer):
                     with contextlib.suppress(Exception):
-                        infer(functools.partial(run, training=True), [*self.inputs, *flat])
+                        *_, losses = infer(functools.partial(run, training=True), [*self.inputs, *flat])
             self.reads = list(finder.found)
-            return inferred
+            return outputs, masks, losses
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
@@ -179,6 +188,8 @@ class LayerNode(Node):
         for symbol, mask in zip(self.outputs, mask_list(call.mask, len(outputs)), strict=True):
             if mask is not None:
                 execution.values[mask_key(symbol)] = mask
+        # Those that are added in training only are not there else.
+        execution.values.update(zip(self.losses, call.losses, strict=False))
 
     # What Keras calls these things.
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from jkeras import callbacks as cbks
 from jkeras import random
+from jkeras.data import arrays
 from jkeras.train.observe import Observer, Progress, View
 from jkeras.train.state import means
 from jkeras.typing import Function
@@ -35,13 +36,14 @@ def unpack(values: Sequence):
 
 
 def numbers_of(report: dict, names: Sequence) -> list:
-    """The numbers of a report in the order of `names`, on the host."""
-    return list(map(float, jax.device_get([report[name] for name in names])))
+    """The numbers of a report in the order of `names`, numpy scalars."""
+    return [np.asarray(value)[()] for value in jax.device_get([report[name] for name in names])]
 
 
 def measured(metrics: dict, names: Sequence) -> list:
     """What running sums of losses and metrics have come to, in the order of `names`."""
-    return numbers_of(means(jax.device_get(metrics), np), names)
+    found = means(jax.device_get(metrics), np)
+    return [np.float64(found[name]) for name in names]
 
 
 def begun(callbacks: Iterable | None, key: Any):
@@ -101,7 +103,10 @@ class Fitting:
         self.callbacks = cbks.CallbackList([*own, *(callbacks or []), model.history])
         self.callbacks.set_model(model)
         self.callbacks.set_params({**params, "do_validation": held_out is not None})
-        held_out_arrays = None if validation is None else _with_weights(*validation)
+        held_out_arrays = None
+        if validation is not None:
+            inputs, targets, weights = validation
+            held_out_arrays = [*inputs, *targets, *arrays.with_ones(targets, weights)]  # as Keras hands them over
         for callback in self.callbacks:
             callback.validation_data = held_out_arrays
 
@@ -224,15 +229,6 @@ class Fitting:
         paths, treedef = jax.tree_util.tree_flatten_with_path(train_state)
         names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
         return names, [leaf for _, leaf in paths], treedef.unflatten
-
-
-def _with_weights(inputs, targets, weights):
-    """The arrays of validation data in one list, as Keras hands them to callbacks: without weights all weigh 1."""
-    ones = [
-        np.ones(len(target), np.float32) if weight is None else weight
-        for target, weight in zip(targets, weights, strict=True)
-    ]
-    return [*inputs, *targets, *ones]
 
 
 def _agree(what, before, now):
