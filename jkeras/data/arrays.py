@@ -402,7 +402,7 @@ def _weights_by_output(weights, names, used, kind):
             f"not understood: {type(weights).__name__}."
         )
     unknown = [name for name in weights if name not in names]
-    if any(isinstance(name, str) for name in unknown):
+    if any(not hasattr(name, "__lift__") for name in unknown):
         raise ValueError(f"`{kind}` names {unknown}; the model's outputs are {list(names)}.")
     if unknown:
         warnings.warn(

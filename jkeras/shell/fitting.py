@@ -118,9 +118,6 @@ class Fitting:
         """Train; go on from `saved`, a backup of this run, if there is one. Returns the history."""
         model, trainer = self.model, self.trainer
         model.check_trainable()
-        if self.held_out is not None:
-            trainer.ready("test", self.held_out.example)
-        trainer.ready("train", self.source.example)
         model.stop_training = False
         epoch, start = (initial_epoch, 0) if saved is None else (saved["epoch"], saved["batch"])
         self._first = initial_epoch
@@ -130,8 +127,10 @@ class Fitting:
         self._observers = self._made_observers()
         self.callbacks.on_train_begin()
         with trainer.flight(self.run.key) as self.flight:
-            if saved is not None and start == 0:
-                self._restore(saved)
+            if saved is not None:  # which knows all that is read
+                self._get_ready()
+                if start == 0:
+                    self._restore(saved)
             while epoch < self.epochs and not model.stop_training:
                 self.epoch = epoch
                 self._run_epoch(start, saved if start else None)
@@ -140,6 +139,13 @@ class Fitting:
         if self.backup is not None:
             self.backup.remove()
         return model.history
+
+    def _get_ready(self):
+        """Find what steps read, from the first batches: a generator is first asked for one here, as in Keras."""
+        with self.flight.open():
+            self.trainer.ready("train", self.source.example)
+            if self.held_out is not None and self.held_out.examples is not None:
+                self.trainer.ready("test", self.held_out.example)
 
     def _made_observers(self):
         """What looks at the training steps: what callbacks bring along, those that want every batch, or progress, and
@@ -156,6 +162,7 @@ class Fitting:
             if saved is None:
                 model.reset_metrics()
             self.callbacks.on_epoch_begin(epoch)
+        self._get_ready()
         if saved is None:
             flight.start_metrics()
         else:
@@ -171,6 +178,8 @@ class Fitting:
                 model.reset_metrics()
         if self.held_out is not None and not broken_off:
             flight.start_metrics()
+            with flight.open():
+                self.trainer.ready("test", self.held_out.example)
             flight.run("test", self.held_out)
             with flight.open():
                 results = measured(flight.held.train_state.metrics, self.names)

@@ -147,7 +147,7 @@ class OneBatch:
 
 
 def _function(kind: str) -> property:
-    """The `OneBatch` of a kind. Setting None, as code does that changed the model, is accepted: it is always current."""
+    """The `OneBatch` of a kind. It is always current: setting None, as code that changed the model does, is fine."""
 
     def replace(model, value):
         if value is not None:

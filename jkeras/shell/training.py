@@ -13,8 +13,8 @@ import numpy as np
 from jkeras import callbacks as cbks
 from jkeras import optimizers
 from jkeras.data import arrays, feeding
-from jkeras.shell.core import NetworkCore
 from jkeras.graph.tensor import map_symbols
+from jkeras.shell.core import NetworkCore
 from jkeras.shell.fed import batches_of, computed
 from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, measured, numbers_of, unpack
 from jkeras.shell.symbols import Answers
@@ -54,8 +54,8 @@ class Trainable(OnGenerators, Answers):
                 latter sample weights apply.
             loss_weights: a list or dict of factors for the outputs' losses.
             sample_weight_mode: None or 'temporal' (weights of shape (batch, time)), or a list or dict of these.
-            target_tensors: a symbol, or a list or dict (by output name) of symbols, that are the targets. Unless one is a
-                hole, nothing is fed for it: it is computed for each batch.
+            target_tensors: a symbol, or a list or dict (by output name) of symbols, that are the targets. Unless it is
+                a hole, nothing is fed for one: it is computed for each batch.
             devices: a number of devices, or a list of them, over which each batch is split; None for one.
             mapping: how that is done, instead: one of `jkeras.train.OneDevice`, `Pmapped` (what `devices` means) and
                 `Meshed` (sharded batches, and weights by rules).

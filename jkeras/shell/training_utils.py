@@ -55,7 +55,7 @@ def _per_output(value, names, argument, default):
         if len(value) != len(names):
             raise ValueError(
                 f"When passing a list as {argument}, it should have one entry per model output. The model has "
-                f"{len(names)} outputs, but you passed {argument.strip('`')}={value}. The outputs are: {', '.join(names)}"
+                f"{len(names)} outputs, but you passed {argument.strip('`')}={value}. The outputs are: {names}"
             )
         return list(value)
     return [value] * len(names)
