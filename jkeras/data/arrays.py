@@ -389,7 +389,7 @@ def _weights_by_output(weights, names, used, kind):
         if isinstance(weights, (list, tuple)) and len(weights) == 1 and not _is_number(weights[0]):
             weights = weights[0]
         weights = {used_names[0]: weights}
-    elif isinstance(weights, (list, tuple)):
+    elif isinstance(weights, list):
         if len(weights) != len(used_names):
             raise ValueError(
                 f"Provided `{kind}` was a list of {len(weights)} elements, but the model has {len(used_names)} outputs "

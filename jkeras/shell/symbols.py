@@ -15,6 +15,7 @@ from jkeras.graph.scope import Finder
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 from jkeras.graph.topology import Network
 from jkeras.lift import lift
+from jkeras.shell.core import frozen_state
 from jkeras.train.objective import Objective
 from jkeras.trees import as_list
 
@@ -185,6 +186,7 @@ class Answers(Network):
     _symbols: LossSymbols | None = None
     # What a model has that can be trained.
     check_trainable: Callable
+    renew_trainer: Callable
     train_on_batch: Callable
     test_on_batch: Callable
     predict_on_batch: Callable
@@ -239,6 +241,17 @@ class Answers(Network):
         return [loss for node in self.calls for loss in node.losses] + penalties + list(self.added_losses)
 
     @property
+    def updates(self) -> list:
+        """Pairs (variable, symbol) of what calls of layers make of their state while training."""
+        frozen = frozen_state(self)
+        return [pair for node in self.calls for pair in node.updates.items() if pair[0] not in frozen]
+
+    @property
+    def state_updates(self) -> list:
+        """Those of `updates` that belong to stateful layers, which predictions carry out too."""
+        return [pair for node in self.calls if node.layer.stateful for pair in node.updates.items()]
+
+    @property
     def uses_learning_phase(self) -> bool:
         """Whether the outputs are computed in another way while training."""
         params, state, inputs = self.trainer.core.example()
@@ -267,6 +280,18 @@ class Answers(Network):
             return self._standardize_inputs(x), [], []
         inputs, targets, weights = self._standardize(x, y, sample_weight, class_weight)
         return inputs, targets, arrays.with_ones(targets, weights)
+
+    def _set_inputs(self, inputs: Any, outputs: Any = None, training: bool | None = None) -> None:
+        """Let the graph begin at other symbols, of a model whose `inputs` were set to None.
+
+        Raises:
+            ValueError: if they were not, or the outputs depend on others.
+        """
+        del training
+        if self.inputs:
+            raise ValueError(f"The inputs of model {self.name} are set already.")
+        self._connect(inputs, outputs or self.outputs)
+        self.renew_trainer()
 
     def _make_train_function(self) -> None:
         """Make the optimizer's first state, which the first step would make."""

@@ -10,6 +10,7 @@ from jkeras import callbacks as cbks
 from jkeras.data import feeding
 from jkeras.data.enqueuers import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 from jkeras.data.workers import END
+from jkeras.shell.fed import computed
 from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, unpack
 from jkeras.train.dispatch import RESIDENT_BYTES
 from jkeras.typing import Function
@@ -110,7 +111,7 @@ class OnGenerators:
 
         def standardize(made):
             x, y, sample_weight = pair_of(made, name)
-            return self._standardize(x, y, sample_weight, class_weight)
+            return computed(self._standardize(x, y, sample_weight, class_weight))
 
         return standardize
 
@@ -154,7 +155,7 @@ class OnGenerators:
         steps = number_of_steps(generator, named["steps"], "steps", "predict_generator")
         progress = cbks.Progbar(steps) if verbose == 1 else None
         outputs = Outputs(None, None if progress is None else lambda seen, steps: progress.update(steps))
-        standardize = lambda made: self._standardize_inputs(inputs_of(made, "predict_generator"))  # noqa: E731
+        standardize = lambda made: computed(self._standardize_inputs(inputs_of(made, "predict_generator")))  # noqa: E731
         with streaming(generator, steps, standardize, makers, "predict_generator") as source:
             self.trainer.run("predict", source, [outputs])
         return unpack(outputs.finish())
@@ -184,7 +185,8 @@ class Workers:
         if self.workers:
             yield from self._ahead(GeneratorEnqueuer(source, self.use_multiprocessing, limit=limit))
         else:
-            yield from iter(lambda: next(source, END), END)  # which does not close the user's generator
+            while (made := next(source, END)) is not END:  # `yield from` would close the user's generator
+                yield made
 
     def _of_sequence(self, source, limit, order, epoch, position):
         for past in range(epoch):  # for orders that go on from the one before, and data that change with epochs

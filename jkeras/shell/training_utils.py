@@ -76,7 +76,7 @@ def _loss_functions(loss, names):
 def _loss_weights(loss_weights, names):
     if loss_weights is None:
         return [1.0] * len(names)
-    if not isinstance(loss_weights, (list, tuple, dict)):
+    if not isinstance(loss_weights, (list, dict)):
         raise TypeError(f"Could not interpret loss_weights argument: {loss_weights} - expected a list or a dict.")
     return _per_output(loss_weights, names, "loss_weights", 1.0)
 
