@@ -280,7 +280,7 @@ def _target_shape(shape, loss):
 
 def _spread(data, names, used):
     """A list for the outputs in use, or for all of them with None at the others, as a list for the outputs in use."""
-    if not isinstance(data, (list, tuple)) or len(data) != len(names):
+    if not isinstance(data, (list, tuple)) or len(data) != len(names) or all(used):
         return data
     if any(value is not None for value, use in zip(data, used, strict=True) if not use):
         return data

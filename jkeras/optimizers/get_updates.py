@@ -135,7 +135,7 @@ class Program:
         self.gradients = [SymbolicTensor(p.shape, p.dtype, f"{p.name}/gradient") for p in params]
         self.value = SymbolicTensor((), jnp.result_type(jnp.float32, *(p.dtype for p in params)), "loss")
         symbol = loss(self.value, self.gradients, params)
-        optimizer.updates, optimizer.weights = [], []
+        optimizer.updates, optimizer.declared = [], []
         with writing():
             self.asked = optimizer.get_updates(loss=symbol, params=params)
         self.next_values = self._merged(self._pairs())
@@ -143,7 +143,7 @@ class Program:
         self._check()
         self.reads_loss = symbol.node in self.nodes
         self._place_draws()
-        self.weights = [weight for weight in optimizer.declared if isinstance(weight, Variable)]
+        self.weights = [weight for weight in optimizer.stated_weights() if isinstance(weight, Variable)]
         apart = dict.fromkeys([*params, self.iterations])
         found = dict.fromkeys([*self.next_values, *self.weights])
         self.slots = [variable for variable in found if variable not in apart]
@@ -193,7 +193,7 @@ class Program:
         return pairs
 
     def _merged(self, pairs) -> dict:
-        """variable -> next value. What is added to a variable adds up, as in Keras, on what is assigned to it."""
+        """variable -> next value. What is added to a variable adds up, as in Keras, on what is assigned to it last."""
         together: dict = {}
         for variable, new in pairs:
             together.setdefault(variable, []).append(new)
@@ -201,13 +201,9 @@ class Program:
         for variable, news in together.items():
             changes = [_increment(variable, new) for new in news]
             assigned = [new for new, change in zip(news, changes, strict=True) if change is None]
-            if len(assigned) > 1:
-                raise ValueError(
-                    f"{self.title} assigns {variable.name} {len(assigned)} times: which of them counts is not said."
-                )
             merged[variable] = news[0]
             if len(news) > 1:
-                total = assigned[0] if assigned else variable
+                total = assigned[-1] if assigned else variable
                 for change in changes:
                     if change is not None:
                         total = change[0](total, change[1])
