@@ -7,6 +7,7 @@ that it updates are kept as a list, and those that it only reads are numbers whi
 """
 
 import operator
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ from jkeras.optimizers.view import View, places_of
 from jkeras.train.rule import Rule
 
 __all__ = ["Program", "Written"]
+
+
+# Methods keep what they ask for on the optimizer, which two models may share: one thread at a time.
+_asking = threading.RLock()
 
 
 class Written(View):
@@ -135,15 +140,16 @@ class Program:
         self.gradients = [SymbolicTensor(p.shape, p.dtype, f"{p.name}/gradient") for p in params]
         self.value = SymbolicTensor((), jnp.result_type(jnp.float32, *(p.dtype for p in params)), "loss")
         symbol = loss(self.value, self.gradients, params)
-        optimizer.updates, optimizer.declared = [], []
-        with writing():
+        with _asking, writing():
+            optimizer.updates, optimizer.declared = [], []
             self.asked = optimizer.get_updates(loss=symbol, params=params)
+            declared = optimizer.stated_weights()
         self.next_values = self._merged(self._pairs())
         self.nodes = self._nodes(self.next_values.values())
         self._check()
         self.reads_loss = symbol.node in self.nodes
         self._place_draws()
-        self.weights = [weight for weight in optimizer.stated_weights() if isinstance(weight, Variable)]
+        self.weights = [weight for weight in declared if isinstance(weight, Variable)]
         apart = dict.fromkeys([*params, self.iterations])
         found = dict.fromkeys([*self.next_values, *self.weights])
         self.slots = [variable for variable in found if variable not in apart]
