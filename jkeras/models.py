@@ -1,5 +1,6 @@
 """`Model` and `Sequential`: Keras's way of writing models, a thin shell around the pure core."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,8 +43,16 @@ class Model(Trainable):
         (None, 2)
     """
 
-    def __init__(self, inputs: Any, outputs: Any, name: Name = None):
-        super().__init__(inputs, outputs, name=name)
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: Name = None, **kwargs: Any):
+        for old, new in {"input": "inputs", "output": "outputs"}.items():  # Keras 1's names
+            if old in kwargs:
+                warnings.warn(
+                    f"Update your `Model` call to the Keras 2 API: `{new}=` in place of `{old}=`.", stacklevel=2
+                )
+        inputs, outputs = kwargs.pop("input", inputs), kwargs.pop("output", outputs)
+        if inputs is None or outputs is None:
+            raise TypeError(f"{type(self).__name__} needs `inputs` and `outputs`; got {inputs!r} and {outputs!r}.")
+        super().__init__(inputs, outputs, name=name, **kwargs)
 
     def __reduce__(self):
         return saving.unpickle_model, (saving.pickle_model(self),)
@@ -254,7 +263,8 @@ class Sequential(Model):
     def _ensure_built(self, x):
         if not self.built and x is not None:
             array = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
-            self.build((None, *np.shape(array)[1:]))
+            shape = array.shape if hasattr(array, "shape") else np.shape(array)
+            self.build((None, *shape[1:]))
 
 
 def clone_model(model: Model, input_tensors: Any = None) -> Model:

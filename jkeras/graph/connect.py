@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jkeras import random
+from jkeras import random, trees
 from jkeras.graph.adapter import is_adapted, runs_user_code
 from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder
@@ -56,14 +57,19 @@ class LayerNode(Node):
         inputs: the symbols it was called on; `arguments`: the keyword arguments of the call.
         result: the symbol, or list of symbols, of its outputs; `outputs`: the same as a list.
         masks: the symbols of the outputs' masks, None where an output has none.
+        losses: the symbols of what the call adds to the loss while training.
+        updates: variable of the layer's state -> the symbol of what the call makes of it while training.
     """
+
+    losses: list = []
+    updates: dict = {}
 
     def __init__(self, layer: Any, inputs: Iterable, arguments: dict):
         self.layer, self.call_inputs, self.arguments = layer, list(inputs), dict(arguments)
         in_masks = [symbol._keras_mask for symbol in inputs]
         self.inputs = symbols_in([self.call_inputs, in_masks, self.arguments])
         self.input_masks = in_masks
-        outputs, masks = self._infer()
+        outputs, masks, losses, updated = self._infer()
         several = isinstance(outputs, (list, tuple))
         outputs = list(outputs) if several else [outputs]
         shapes = self._stated_shapes(len(outputs))
@@ -79,6 +85,14 @@ class LayerNode(Node):
             self.outputs.append(symbol)
             self.masks.append(symbol._keras_mask)
         self.result = self.outputs if several else self.outputs[0]
+        self.losses = [
+            SymbolicTensor(spec.shape, spec.dtype, f"{stem}/loss_{place}:0", self) for place, spec in enumerate(losses)
+        ]
+        self.updates = {
+            variable: SymbolicTensor(variable.shape, variable.dtype, f"{stem}/{'/'.join(path)}:0", self)
+            for path, variable in trees.leaves(layer.variables()[1])
+            if path in updated
+        }
         self._register()
 
     @classmethod
@@ -110,7 +124,8 @@ class LayerNode(Node):
                 history[0]._outbound_nodes.append(self)
 
     def _infer(self):
-        """The specs of outputs and masks, by an abstract run of the layer."""
+        """The specs of outputs, masks and losses, and the paths of the state that moves, by abstract runs."""
+        updated: set = set()
         flat, treedef = jax.tree.flatten(self.layer.variables())
 
         def run(*arrays, training=False):
@@ -119,16 +134,19 @@ class LayerNode(Node):
             # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
             masks = [None if mask is None else values[mask] for mask in self.input_masks]
             call = self._run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
-            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs)))
+            losses = [jnp.asarray(loss) for loss in call.losses]
+            updated.update(path for path, old in trees.leaves(state) if trees.get(call.state, path) is not old)
+            return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs))), losses
 
         try:
             with Finder() as finder:
-                inferred = infer(run, [*self.inputs, *flat])
-                if runs_user_code(self.layer):  # which may read other variables while training; a failure shows there
+                outputs, masks, losses = infer(run, [*self.inputs, *flat])
+                # What is read, added to the loss and updated while training may be more; a failure shows there.
+                if runs_user_code(self.layer) or jax.tree.leaves(self.layer.variables()[1]):
                     with contextlib.suppress(Exception):
-                        infer(functools.partial(run, training=True), [*self.inputs, *flat])
+                        *_, losses = infer(functools.partial(run, training=True), [*self.inputs, *flat])
             self.reads = list(finder.found)
-            return inferred
+            return outputs, masks, losses, updated
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
@@ -179,6 +197,11 @@ class LayerNode(Node):
         for symbol, mask in zip(self.outputs, mask_list(call.mask, len(outputs)), strict=True):
             if mask is not None:
                 execution.values[mask_key(symbol)] = mask
+        # Those that are added in training only are not there else.
+        execution.values.update(zip(self.losses, call.losses, strict=False))
+        after = dict(trees.leaves(call.state))
+        paths = {variable: path for path, variable in trees.leaves(self.layer.variables()[1])}
+        execution.values.update((symbol, after[paths[variable]]) for variable, symbol in self.updates.items())
 
     # What Keras calls these things.
     @property

@@ -14,7 +14,10 @@ from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.lift import Symbol, lift
 
-__all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name", "values_of"]
+__all__ = [
+    "Node", "SymbolicTensor", "Variable", "is_hole", "is_symbol", "map_symbols", "symbols_in", "unique_name",
+    "values_of",
+]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ names
@@ -44,6 +47,11 @@ def reset_names() -> None:
 
 def is_symbol(value: Any) -> bool:
     return isinstance(value, SymbolicTensor)
+
+
+def is_hole(value: Any) -> bool:
+    """Whether `value` is a symbol that nobody makes, so that a value has to be handed in."""
+    return isinstance(value, SymbolicTensor) and value.node is None and not isinstance(value, Variable)
 
 
 def map_symbols(function: Callable, nest: Any) -> Any:

@@ -16,7 +16,7 @@ from jkeras.graph.function import Execution, nodes_between, variables_of
 from jkeras.graph.infer import infer
 from jkeras.graph.layer import Call, Layer, as_shape, snake_case
 from jkeras.graph.scope import Finder, current_scope
-from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, unique_number
+from jkeras.graph.tensor import SymbolicTensor, Variable, is_hole, is_symbol, unique_number
 from jkeras.trees import OUTSIDE, as_list
 
 __all__ = ["Bound", "Input", "InputLayer", "Network"]
@@ -29,8 +29,9 @@ class InputLayer(Layer):
         input_shape: the shape of one example; batch_size: the batch size, None for any.
         batch_input_shape: both in one, instead.
         dtype: the type of the data, 'float32' unless set otherwise.
-        sparse: not available on JAX.
-        input_tensor: an existing symbol to use as the input.
+        sparse: whether sparse matrices are expected; they are made dense batch by batch.
+        input_tensor: an existing symbol to use as the input. Unless it is a hole, nothing is fed for it: it is computed
+            for each batch.
         name: its name.
     """
 
@@ -38,11 +39,6 @@ class InputLayer(Layer):
         self, input_shape: Any = None, batch_size: int | None = None, batch_input_shape: Any = None, dtype: Any = None,
         input_tensor: Any = None, sparse: bool = False, name: str | None = None,
     ):  # fmt: skip
-        if sparse:
-            raise ValueError(
-                f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer "
-                "indices into an Embedding layer."
-            )
         if input_tensor is not None:
             if not is_symbol(input_tensor):
                 raise ValueError(
@@ -60,10 +56,10 @@ class InputLayer(Layer):
             )
         name = name or f"input_{unique_number('input')}"
         super().__init__(name=name, batch_input_shape=tuple(batch_input_shape), dtype=dtype or config.floatx())
-        self.sparse = False
+        self.sparse = bool(sparse)
         self.built = True
         self.trainable = False
-        self.is_placeholder = input_tensor is None
+        self.is_placeholder = input_tensor is None or is_hole(input_tensor)
         symbol = input_tensor
         if symbol is None:
             symbol = SymbolicTensor(self.batch_input_shape, self.dtype, f"{name}:0")
@@ -93,11 +89,11 @@ def Input(
         batch_shape: the shape with the batch size in front, instead, as in (10, 32).
         name: its name, unique in a model.
         dtype: the type, as 'float32', 'int32'; the default float type unless given.
-        sparse: not available on JAX.
-        tensor: an existing symbol to use as the input.
+        sparse: whether sparse matrices are expected; they are made dense batch by batch.
+        tensor: an existing symbol to use as the input; see `InputLayer`.
 
     Raises:
-        ValueError: if neither a shape nor a tensor is given, or for `sparse=True`.
+        ValueError: if neither a shape nor a tensor is given.
         TypeError: if the shape is no tuple of integers and Nones.
 
     Example:

@@ -138,6 +138,12 @@ class Trainer:
         finally:
             self._turn.release()
 
+    @property
+    def reads_optimizer(self) -> bool:
+        """Whether losses or layers read what the optimizer moves on, which reaches them between dispatches."""
+        own = [] if self.optimized is None else self.optimized.rule.view.own()
+        return not set(own).isdisjoint(self.core.outside_variables)
+
     def _flown(self) -> loop.Held:
         assert self._held is not None, "the weights are in the variables"
         return self._held
@@ -156,9 +162,11 @@ class Trainer:
         """Lend what can be lent; what flies elsewhere stays there, and gets its value at the end."""
         for variable in variables:
             owner = variable.lent_to
+            if not variable.lends:
+                continue
             if owner is not None and owner is not self and owner.flying:
                 self._foreign.append(variable)
-            elif variable.lends:
+            else:
                 variable.lend(self, holding=False)
 
     # ------------------------------------------------------------------------------------------------ gather, publish
@@ -360,6 +368,8 @@ class Flight:
         if (programs, source) not in self._feeds:
             self._feeds[programs, source] = Feed(programs, kind, source)
         feed = self._feeds[programs, source]
+        if kind == "train" and self.trainer.reads_optimizer:
+            observers = [*observers, _EachStep()]
         return loop.run(self.held, feed, self.shield, observers, epoch=epoch, start=start)
 
     def start_metrics(self) -> None:
@@ -377,17 +387,15 @@ class _Running(loop.Held):
     def __init__(self, train_state: TrainState, trainer: Trainer):
         super().__init__(train_state, trainer.lock)
         self.trainer = trainer
-        self._unlent = {
-            variable: variable.current() for variable in trainer.core.outside_variables if not variable.lends
-        }
+        self._unlent: dict = {}
 
     def settle(self):
         self.trainer.optimizer.watch(self.trainer.optimized)
         opt_state = self.trainer.optimizer.with_hyperparameters(self.train_state.opt_state)
         self.train_state = self.train_state.replace(opt_state=opt_state)
-        for variable, value in self._unlent.items():
-            if variable.current() != value:
-                self._unlent[variable] = variable.current()
+        for variable in self.trainer.core.outside_variables:
+            if not variable.lends and not np.array_equal(self._unlent.get(variable), value := variable.current()):
+                self._unlent[variable] = value
                 self.trainer.refresh(variable)
 
 
