@@ -1,5 +1,5 @@
 """What stands before the model: sequences, texts and images made into arrays, as Keras makes them."""
 
-from jkeras.preprocessing import sequence, text
+from jkeras.preprocessing import image, sequence, text
 
-__all__ = ["sequence", "text"]
+__all__ = ["image", "sequence", "text"]

@@ -219,7 +219,7 @@ class TimeseriesGenerator(enqueuers.Sequence):
         sampling_rate: every how many times a window has a step.
         stride: every how many times a window is taken.
         start_index, end_index: the part of `data` to use, both included; None for its end.
-        shuffle: whether examples are drawn at random (from numpy's global generator, with repetitions) or come in order.
+        shuffle: whether examples are drawn, with repetitions, from numpy's global generator; else they come in order.
         reverse: whether the steps of a window are turned round.
         batch_size: how many windows make a batch.
 

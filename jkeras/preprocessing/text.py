@@ -114,7 +114,8 @@ class Tokenizer:
 
     def __init__(
         self, num_words: int | None = None, filters: str | Sequence[str] = _FILTERS, lower: bool = True,
-        split: str = " ", char_level: bool = False, oov_token: str | None = None, document_count: int = 0, **kwargs: Any,
+        split: str = " ", char_level: bool = False, oov_token: str | None = None, document_count: int = 0,
+        **kwargs: Any,
     ):  # fmt: skip
         if "nb_words" in kwargs:
             warnings.warn("Tokenizer: `nb_words` is now called `num_words`.", stacklevel=2)
