@@ -25,6 +25,7 @@ from jkeras import (
     metrics,
     models,
     optimizers,
+    preprocessing,
     random,
     regularizers,
     train,
@@ -44,5 +45,6 @@ def __getattr__(name):
 
 __all__ = [
     "Input", "Model", "Sequential", "activations", "backend", "callbacks", "constraints", "datasets", "engine",
-    "initializers", "layers", "losses", "metrics", "models", "optimizers", "random", "regularizers", "train", "utils",
+    "initializers", "layers", "losses", "metrics", "models", "optimizers", "preprocessing", "random", "regularizers",
+    "train", "utils",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Utilities, under Keras's names."""
 
-from jkeras.utils.data_utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence
+from jkeras.utils.data_utils import GeneratorEnqueuer, OrderedEnqueuer, Sequence, get_file
 from jkeras.utils.generic_utils import (
     CustomObjectScope,
     Progbar,
@@ -16,6 +16,6 @@ from jkeras.utils.np_utils import normalize, to_categorical
 
 __all__ = [
     "CustomObjectScope", "GeneratorEnqueuer", "HDF5Matrix", "OrderedEnqueuer", "Progbar", "Sequence",
-    "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "multi_gpu_model", "normalize",
+    "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_file", "multi_gpu_model", "normalize",
     "print_summary", "serialize_keras_object", "to_categorical",
 ]  # fmt: skip
