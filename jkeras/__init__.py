@@ -26,6 +26,7 @@ from jkeras import (
     metrics,
     models,
     optimizers,
+    preprocessing,
     random,
     regularizers,
     train,
@@ -48,5 +49,6 @@ def __getattr__(name):
 
 __all__ = [
     "Input", "Model", "Sequential", "activations", "backend", "callbacks", "constraints", "datasets", "engine",
-    "initializers", "layers", "losses", "metrics", "models", "optimizers", "random", "regularizers", "train", "utils",
+    "initializers", "layers", "losses", "metrics", "models", "optimizers", "preprocessing", "random", "regularizers",
+    "train", "utils",
 ]  # fmt: skip
