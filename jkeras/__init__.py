@@ -12,6 +12,7 @@ Example:
 """
 
 import importlib
+import importlib.util
 
 from jkeras import (
     activations,
@@ -25,6 +26,7 @@ from jkeras import (
     metrics,
     models,
     optimizers,
+    preprocessing,
     random,
     regularizers,
     train,
@@ -35,14 +37,18 @@ from jkeras.models import Input, Model, Sequential
 __version__ = "0.1.0"
 
 
+# Nothing inside needs these; they are imported when somebody asks for them.
+_OUTER = ("applications", "backend", "preprocessing", "wrappers")
+
+
 def __getattr__(name):
-    # Nothing inside needs the backend; it is imported when somebody asks for it.
-    if name == "backend":
-        return importlib.import_module("jkeras.backend")
+    if name in _OUTER and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "Input", "Model", "Sequential", "activations", "backend", "callbacks", "constraints", "datasets", "engine",
-    "initializers", "layers", "losses", "metrics", "models", "optimizers", "random", "regularizers", "train", "utils",
+    "initializers", "layers", "losses", "metrics", "models", "optimizers", "preprocessing", "random", "regularizers",
+    "train", "utils",
 ]  # fmt: skip

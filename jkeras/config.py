@@ -1,40 +1,68 @@
-"""The few settings that hold for a whole process: float type, fuzz factor, image layout.
+"""The few settings that hold for a whole process: float type, fuzz factor, image layout, the name of the backend.
 
-They start from `$KERAS_HOME/keras.json` (default `~/.keras/keras.json`) where that file exists, as in Keras 2.2.4; the
-file is only read, never written.
+They start from `$KERAS_HOME/keras.json` (default `~/.keras/keras.json`) where that file exists, as in Keras 2.2.4, and
+the name of the backend from `$KERAS_BACKEND`. The file is only read: where Keras would write one with its defaults,
+importing this leaves the home folder as it is. What the file says wrongly is named in a warning and left out.
 """
 
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
-    "data_format", "epsilon", "floatx", "image_data_format", "precision", "set_epsilon", "set_floatx",
-    "set_image_data_format",
+    "backend", "data_format", "epsilon", "floatx", "image_data_format", "precision", "set_backend", "set_epsilon",
+    "set_floatx", "set_image_data_format",
 ]  # fmt: skip
 
 _FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 _DATA_FORMATS = ("channels_last", "channels_first")
+#: What computes, and what it may answer to: programs ask for the name to choose between the ways of two backends.
+_BACKENDS = ("jax", "tensorflow")
+#: A settings file is a few lines; what is larger is something else.
+_LARGEST = 1 << 16
+
+_ALLOWED: dict[str, Any] = {
+    "floatx": _FLOAT_TYPES.__contains__,
+    "epsilon": lambda value: isinstance(value, float) and 0 < value < 1,
+    "image_data_format": _DATA_FORMATS.__contains__,
+    "backend": _BACKENDS.__contains__,
+}
+
+
+def _read_file(path: str) -> dict:
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        warnings.warn(f"{path} cannot be read ({error}); the default settings hold.", stacklevel=2)
+        return {}
+    try:
+        found = json.loads(text) if len(text) <= _LARGEST else None
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    warnings.warn(f"{path} is no JSON file of settings; the default settings hold.", stacklevel=2)
+    return {}
 
 
 def _read_settings() -> dict:
-    settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+    settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "backend": "jax"}
     home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
-    try:
-        with open(os.path.join(home, "keras.json"), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return settings
-    if not isinstance(found, dict):
-        return settings
-    if found.get("floatx") in _FLOAT_TYPES:
-        settings["floatx"] = found["floatx"]
-    if isinstance(found.get("epsilon"), float):
-        settings["epsilon"] = found["epsilon"]
-    if found.get("image_data_format") in _DATA_FORMATS:
-        settings["image_data_format"] = found["image_data_format"]
+    path = os.path.join(os.path.expanduser(home), "keras.json")
+    stated = [(path, name, value) for name, value in _read_file(path).items() if name in _ALLOWED]
+    if os.environ.get("KERAS_BACKEND"):
+        stated.append(("The environment variable KERAS_BACKEND", "backend", os.environ["KERAS_BACKEND"]))
+    for place, name, value in stated:
+        if isinstance(value, (str, float)) and _ALLOWED[name](value):
+            settings[name] = value
+        else:
+            warnings.warn(f"{place}: {name} cannot be {value!r}; it is {settings[name]!r}.", stacklevel=2)
     return settings
 
 
@@ -55,6 +83,16 @@ def set_floatx(floatx: str) -> None:
     if floatx not in _FLOAT_TYPES:
         raise ValueError(f"set_floatx: unknown float type {floatx!r}; expected one of {', '.join(_FLOAT_TYPES)}.")
     _settings["floatx"] = str(floatx)
+
+
+def backend() -> str:
+    """The name that `K.backend()` answers: 'jax' unless set."""
+    return _settings["backend"]
+
+
+def set_backend(name: str) -> None:
+    """Set the name that `K.backend()` answers. Whatever it is, JAX computes."""
+    _settings["backend"] = str(name)
 
 
 def epsilon() -> float:

@@ -1,5 +1,6 @@
 """`Model` and `Sequential`: Keras's way of writing models, a thin shell around the pure core."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jkeras.layers.core import allow_code
 from jkeras.shell.training import Trainable
 from jkeras.trees import as_list
 from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
+from jkeras.utils.generic_utils import has_arg, to_list  # noqa: F401
 from jkeras.utils.layer_utils import print_summary
 
 __all__ = [
@@ -46,16 +48,23 @@ class Model(Trainable):
     #: Whether it was written as a class with a `call`.
     is_subclassed = False
 
-    def __init__(self, inputs: Any = None, outputs: Any = None, name: Name = None):
-        if inputs is None and outputs is None and not adapter.is_ours(type(self).call):
-            Layer.__init__(self, name=name or describe.numbered_name(type(self)))
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: Name = None, **kwargs: Any):
+        for old, new in {"input": "inputs", "output": "outputs"}.items():  # Keras 1's names
+            if old in kwargs:
+                warnings.warn(
+                    f"Update your `Model` call to the Keras 2 API: `{new}=` in place of `{old}=`.", stacklevel=2
+                )
+        inputs, outputs = kwargs.pop("input", inputs), kwargs.pop("output", outputs)
+        if inputs is None and outputs is None and adapter.is_written_by_user(type(self).call):
+            Layer.__init__(self, name=name or describe.numbered_name(type(self)), **kwargs)
             self.inputs, self.outputs, self._layers, self.is_subclassed = [], [], [], True
             return
         if inputs is None or outputs is None:
             raise TypeError(
-                f"{type(self).__name__} needs `inputs` and `outputs`, or a method `call`; got {inputs!r}, {outputs!r}."
+                f"{type(self).__name__} needs `inputs` and `outputs`, or a method `call`; got {inputs!r} and "
+                f"{outputs!r}."
             )
-        super().__init__(inputs, outputs, name=name)
+        super().__init__(inputs, outputs, name=name, **kwargs)
 
     def __setattr__(self, name, value):
         if isinstance(value, Layer) and "name" not in vars(self):
@@ -318,7 +327,8 @@ class Sequential(Model):
     def _ensure_built(self, x):
         if not self.built and x is not None:
             array = x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x
-            self.build((None, *np.shape(array)[1:]))
+            shape = array.shape if hasattr(array, "shape") else np.shape(array)
+            self.build((None, *shape[1:]))
 
 
 def clone_model(model: Model, input_tensors: Any = None) -> Model:

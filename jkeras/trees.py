@@ -1,9 +1,9 @@
 """Nested dicts of arrays: what params and state are. A path is the tuple of names that leads to a leaf or a part."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["OUTSIDE", "as_list", "drop", "get", "leaves", "merge", "put", "split"]
+__all__ = ["OUTSIDE", "as_list", "drop", "empty", "get", "leaves", "mapped", "merge", "numbered", "own", "put", "split"]
 
 #: The name, in the state of a model, of the variables from outside that it reads. No layer can have it.
 OUTSIDE = "(outside)"
@@ -14,6 +14,11 @@ def as_list(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def numbered(values: Iterable) -> dict:
+    """`values` by names that sort in their order: JAX sorts names as text."""
+    return {f"{place:04}": value for place, value in enumerate(values)}
+
+
 def leaves(tree: dict, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
     """(path, leaf) of every leaf, in the order of the dicts."""
     for name, part in tree.items():
@@ -21,6 +26,26 @@ def leaves(tree: dict, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
             yield from leaves(part, (*path, name))
         else:
             yield (*path, name), part
+
+
+def empty(tree: dict, path: tuple = ()) -> Iterator[tuple]:
+    """The paths of the dicts with nothing in them."""
+    for name, part in tree.items():
+        if isinstance(part, dict):
+            yield from empty(part, (*path, name)) if part else [(*path, name)]
+
+
+def mapped(function: Callable[[tuple, Any], Any], tree: dict, path: tuple = ()) -> dict:
+    """`tree` with `function(path, leaf)` in place of each leaf."""
+    return {
+        name: mapped(function, part, (*path, name)) if isinstance(part, dict) else function((*path, name), part)
+        for name, part in tree.items()
+    }
+
+
+def own(tree: dict) -> dict:
+    """`tree` without the variables from outside, at any depth: they belong to the outermost layer."""
+    return {name: own(part) if isinstance(part, dict) else part for name, part in tree.items() if name != OUTSIDE}
 
 
 def get(tree: dict, path: tuple, default: Any = None) -> Any:
@@ -64,6 +89,8 @@ def split(tree: dict, chosen: Callable[[tuple], bool], path: tuple = ()) -> tupl
 
 def merge(first: dict, second: dict) -> dict:
     """The tree of which `first` and `second` are the two parts; `first` wins where both have a leaf."""
+    if not first:
+        return second
     merged = dict(second)
     for name, part in first.items():
         merged[name] = merge(part, merged[name]) if isinstance(part, dict) and name in merged else part

@@ -1,5 +1,9 @@
 """Backend functions: against numpy on arrays and on symbols, gradients, functions with updates, phases, draws."""
 
+import importlib.util
+import warnings
+
+import jax
 import numpy as np
 import pytest
 
@@ -179,6 +183,12 @@ def test_gradients():
     np.testing.assert_allclose(K.eval(second), 72 * X, rtol=1e-5)
 
 
+def test_gradients_of_several():
+    x = K.variable(X)
+    (slope,) = K.gradients([x * 2.0, K.sum(x, axis=0)], [x])
+    np.testing.assert_allclose(K.eval(slope), np.full_like(X, 3))
+
+
 def test_gradients_with_respect_to_inputs_and_weights_of_a_model():
     x = Input(shape=(4,))
     layer = Dense(1, use_bias=False)
@@ -349,6 +359,297 @@ def test_constant_fills_a_shape():
     assert K.eval(K.constant([1, 2, 3, 4], shape=(2, 2), dtype="int32")).tolist() == [[1, 2], [3, 4]]
 
 
-def test_sparse_placeholders_are_refused():
-    with pytest.raises(ValueError, match="sparse"):
-        K.placeholder(shape=(2,), sparse=True)
+# -------------------------------------------------------------------------------------------- shapes that are tensors
+
+
+def shaped(function, feed=IMAGES):
+    """What `function` gives of a placeholder of unknown batch size: the sizes inferred, and the value."""
+    x = K.placeholder((None, 5, 4, 3))
+    y = function(x, K.shape(x))
+    return K.int_shape(y), K.function([x], [y])([feed])[0]
+
+
+# what is computed of x and K.shape(x): (what, its inferred sizes, its sizes for two images)
+SHAPED = {
+    "reshape": (lambda x, s: K.reshape(x, (s[0], -1)), (None, 60), (2, 60)),
+    "reshape to a stack": (lambda x, s: K.reshape(x, K.stack([s[0] * 5, -1])), (None, 12), (10, 12)),
+    "reshape to a concatenation": (
+        lambda x, s: K.reshape(x, K.concatenate([s[:1], [5, -1]])),
+        (None, 5, 12),
+        (2, 5, 12),
+    ),
+    "reshape to products": (lambda x, s: K.reshape(x, (K.prod(s[:2]), s[2] * s[3])), (None, 12), (10, 12)),
+    "zeros": (lambda x, s: K.zeros(s), (None, 5, 4, 3), (2, 5, 4, 3)),
+    "ones": (lambda x, s: K.ones((s[0], 3)), (None, 3), (2, 3)),
+    "eye": (lambda x, s: K.eye(s[0]), (None, None), (2, 2)),
+    "draw": (lambda x, s: K.random_uniform((s[0], 3)), (None, 3), (2, 3)),
+    "draw of a shape": (lambda x, s: K.random_normal(s[:2]), (None, 5), (2, 5)),
+    "draw beside": (lambda x, s: K.random_uniform((2, 1, 1, 1)) * x, (2, 5, 4, 3), (2, 5, 4, 3)),
+    "tile": (lambda x, s: K.tile(x, [1, 1, s[1], 1]), (None, 5, 20, 3), (2, 5, 20, 3)),
+    "tile unknown": (lambda x, s: K.tile(K.ones((1, 3)), [s[0], 1]), (None, 3), (2, 3)),
+    "arange": (lambda x, s: K.arange(s[1]), (5,), (5,)),
+    "arange unknown": (lambda x, s: K.arange(0, s[0] * 2), (None,), (4,)),
+    "one_hot": (lambda x, s: K.one_hot(K.argmax(x), s[0]), (None, 5, 4, None), (2, 5, 4, 2)),
+    "repeat": (lambda x, s: K.repeat(K.batch_flatten(x), s[0]), (None, None, 60), (2, 2, 60)),
+    "cut": (lambda x, s: x[:, : s[1] // 2], (None, 2, 4, 3), (2, 2, 4, 3)),
+    "cast": (lambda x, s: K.zeros(K.cast(s, "int64")), (None, 5, 4, 3), (2, 5, 4, 3)),
+    "expand_dims": (lambda x, s: K.ones(K.expand_dims(s[0], 0)), (None,), (2,)),
+    "slice": (lambda x, s: K.slice(x, [0, s[1] - 2, 0, 0], [-1, 2, 1, -1]), (None, 2, 1, 3), (2, 2, 1, 3)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_sizes_stand_in_shapes(name):
+    function, inferred, sizes = SHAPED[name]
+    known, value = shaped(function)
+    assert (known, value.shape) == (inferred, sizes)
+    in_a_layer = Lambda(lambda x: function(x, K.shape(x)))
+    x = Input((5, 4, 3))
+    assert Model(x, in_a_layer(x)).apply({}, {}, IMAGES, key=0)[0].shape == sizes
+
+
+# K.shape(x) as numbers: what, for two images
+NUMBERS = {
+    "shape": (lambda s: s, [2, 5, 4, 3]),
+    "cut and times": (lambda s: s[1:3] * 32, [160, 128]),
+    "times cut": (lambda s: 32 * s[0:2] + 1, [65, 161]),
+    "with a list": (lambda s: s - [1, 2, 3, 3], [1, 3, 1, 0]),
+    "modulo": (lambda s: s % 3, [2, 2, 1, 0]),
+    "one size": (lambda s: s[0], 2),
+    "backwards": (lambda s: s[::-1], [3, 4, 5, 2]),
+    "halves": (lambda s: s * 0.5, [1, 2.5, 2, 1.5]),
+    "quotients": (lambda s: 60 / s, [30, 12, 15, 20]),
+    "divided": (lambda s: s / s[::-1], [2 / 3, 5 / 4, 4 / 5, 3 / 2]),
+    "with a vector": (lambda s: s * np.array([0.5, 1, 1, 1], "float32"), [1, 5, 4, 3]),
+    "cast": (lambda s: K.cast(s, "float32"), [2, 5, 4, 3]),
+    "cast of one": (lambda s: K.cast(s[0], "float32") / 4.0, 0.5),
+    "product of a cast": (lambda s: K.prod(K.cast(s, "float32")), 120),
+    "largest": (lambda s: K.max(s), 5),
+    "equal": (lambda s: K.equal(s[0], 2), True),
+    "gather": (lambda s: K.gather(s, np.array([1, 1])), [5, 5]),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_sizes_compute(name):
+    function, expected = NUMBERS[name]
+    np.testing.assert_allclose(shaped(lambda x, s: function(s))[1], expected, rtol=1e-6)
+    np.testing.assert_allclose(K.eval(function(K.shape(K.variable(IMAGES)))), expected, rtol=1e-6)
+
+
+def test_a_shape_answers_as_a_tensor():
+    sizes = K.shape(K.placeholder((None, 4)))
+    assert K.is_tensor(sizes)
+    assert (K.int_shape(sizes), K.ndim(sizes), K.dtype(sizes)) == ((2,), 1, "int32")
+
+
+def test_what_is_no_size_is_named():
+    x = K.placeholder((None, 4))
+    with pytest.raises(TypeError, match="is no size.*K.shape"):
+        K.reshape(x, (K.argmax(K.flatten(x)), -1))
+
+
+# --------------------------------------------------------------------------------------------------------- batch_dot
+
+# shapes of x and y, axes, and the einsum that Keras 2.2.4 on TensorFlow computes then
+BATCH_DOTS = [
+    ((2, 3), (2, 3), 1, "bi,bi->b"),
+    ((2, 3), (2, 3, 5), (1, 1), "bi,bij->bj"),
+    ((2, 3), (2, 5, 3), (1, 2), "bi,bji->bj"),
+    ((2, 3, 5), (2, 3), (1, 1), "bij,bi->bj"),
+    ((2, 4, 3), (2, 3), (2, 1), "bji,bi->bj"),
+    ((2, 4, 3), (2, 3, 5), None, "bij,bjk->bik"),
+    ((2, 3, 4), (2, 3, 5), (1, 1), "bji,bjk->bik"),
+    ((2, 4, 3), (2, 5, 3), 2, "bij,bkj->bik"),
+    ((2, 4, 3), (2, 4, 3), -1, "bji,bjk->bik"),
+    ((2, 4, 3), (2, 4, 3, 6), (2, 2), "bni,bnij->bnj"),
+    ((2, 4, 3), (2, 4, 5, 3), (2, 3), "bni,bnji->bnj"),
+    ((2, 4, 3, 6), (2, 4, 3, 5), (2, 2), "bnij,bnik->bnjk"),
+    ((2, 4, 5, 3), (2, 4, 3, 6), None, "bnij,bnjk->bnik"),
+    ((2, 4, 5, 3), (2, 4, 6, 3), 3, "bnij,bnkj->bnik"),
+    ((2, 4, 5, 3), (2, 4, 5, 6, 3), (3, 4), "bmni,bmnji->bmnj"),
+]
+
+
+@pytest.mark.parametrize("x, y, axes, formula", BATCH_DOTS)
+def test_batch_dot(x, y, axes, formula):
+    x, y = RNG.normal(size=x).astype("float32"), RNG.normal(size=y).astype("float32")
+    expected = np.einsum(formula, x, y)
+    found = K.eval(K.batch_dot(x, y, axes))
+    np.testing.assert_allclose(found, expected[:, None] if expected.ndim == 1 else expected, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------------ sparse
+
+
+class Coordinates:
+    """What of a matrix of scipy is needed."""
+
+    def __init__(self, dense):
+        self.dense, self.shape, self.dtype = dense, dense.shape, dense.dtype
+        self.row, self.col = np.nonzero(dense)
+        self.data = dense[self.row, self.col]
+
+    def tocoo(self):
+        return self
+
+    def toarray(self):
+        return self.dense
+
+
+MATRIX = np.where(X > 0.5, X, 0)
+SPARSE = {
+    "dot": (lambda x: K.dot(x, K.constant(Y.T)), MATRIX @ Y.T, False),
+    "concatenate": (lambda x: K.concatenate([x, x], 0), np.concatenate([MATRIX, MATRIX]), True),
+    "concatenate with dense": (lambda x: K.concatenate([x, K.constant(Y)]), np.concatenate([MATRIX, Y], 1), False),
+    "to_dense": (K.to_dense, MATRIX, False),
+    "what knows no sparse arrays": (lambda x: K.sum(x, axis=0), MATRIX.sum(0), False),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse(name):
+    function, expected, stays = SPARSE[name]
+    matrix = Coordinates(MATRIX)
+    variable, hole = K.variable(matrix), K.placeholder((None, 4), sparse=True)
+    assert K.is_sparse(variable) and K.is_sparse(hole) and not K.is_sparse(K.variable(MATRIX))
+    of_variable, of_hole = function(variable), function(hole)
+    assert (K.is_sparse(of_variable), K.is_sparse(of_hole)) == (stays, stays)
+    np.testing.assert_allclose(K.eval(of_variable), expected, rtol=1e-5)
+    np.testing.assert_allclose(K.function([hole], [of_hole])([matrix])[0], expected, rtol=1e-5)
+
+
+def test_sparse_variables_are_set_and_read():
+    variable = K.variable(Coordinates(MATRIX))
+    np.testing.assert_array_equal(K.get_value(variable), MATRIX)
+    K.set_value(variable, Coordinates(2 * MATRIX))
+    np.testing.assert_array_equal(K.eval(variable), 2 * MATRIX)
+
+
+def test_gradients_pass_sparse_matrices():
+    weights, hole = K.variable(Y.T), K.placeholder((None, 4), sparse=True)
+    (slope,) = K.gradients(K.sum(K.dot(hole, weights)), weights)
+    got = K.function([hole], [slope])([Coordinates(MATRIX)])[0]
+    np.testing.assert_allclose(got, np.repeat(MATRIX.sum(0)[:, None], 3, 1), rtol=1e-5)
+
+
+def test_ctc_labels_without_what_fills_them_up():
+    labels = K.ctc_label_dense_to_sparse(K.constant([[1, 2], [3, 4]], dtype="int32"), K.constant([2, 1], dtype="int32"))
+    assert K.is_sparse(labels)
+    assert K.eval(labels).tolist() == [[1, 2], [3, 0]]
+
+
+# --------------------------------------------------------------------------------------------------- compiling little
+
+
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: COMPILED.append(event) if "backend_compile" in event else None
+)
+
+
+def test_what_is_asked_for_again_compiles_nothing():
+    draw, x = K.random_uniform((3,)), K.placeholder((None, 3))
+    scaled = K.function([x], [x * 2.0])
+
+    def ask():
+        scaled([np.ones((2, 3))])
+        return float(K.eval(draw)[0])
+
+    COMPILED.clear()
+    ask(), ask()
+    assert COMPILED
+    COMPILED.clear()
+    assert len({ask() for _ in range(5)}) == 5
+    assert not COMPILED
+
+
+def test_a_small_graph_that_is_written_again_compiles_nothing():
+    def ask():
+        return K.eval(K.sum(K.square(K.variable(X)) + K.random_normal((3, 4), seed=1)))
+
+    ask()
+    COMPILED.clear()
+    assert len({float(ask()) for _ in range(3)}) == 3
+    assert not COMPILED
+
+
+# ------------------------------------------------------------------------------------------------- the rest of the API
+
+
+def test_the_other_address():
+    from jkeras.backend import tensorflow_backend
+
+    assert K.tensorflow_backend is tensorflow_backend
+    assert all(getattr(tensorflow_backend, name) is getattr(K, name) for name in K.__all__)
+    assert len(K.tensorflow_backend._get_available_gpus()) == len(jax.local_devices())
+
+
+@pytest.mark.parametrize(
+    "ask, error, message",
+    [
+        (lambda: K.function([0], []), TypeError, "are symbols"),
+        (lambda: K.get_session(), NotImplementedError, "K.eval"),
+        (lambda: K.set_session(None), NotImplementedError, "XLA_PYTHON_CLIENT_MEM_FRACTION"),
+        (lambda: K.tf, AttributeError, "jax.numpy"),
+        (lambda: K.no_such_thing, AttributeError, "no_such_thing"),
+        (lambda: K.function([], [], options=1), ValueError, "sessions"),
+        (lambda: K.function([], [])(1.0), TypeError, "list of values"),
+        (lambda: K.set_image_dim_ordering("xy"), ValueError, "'tf' or 'th'"),
+        (lambda: K.manual_variable_initialization("yes"), TypeError, "bool"),
+        (lambda: K.dropout(K.variable(X), level=-0.5), ValueError, "level"),
+        (lambda: K.pool2d(IMAGES, (2, 2), padding="twice"), ValueError, "padding"),
+        (lambda: K.conv2d(IMAGES, np.zeros((1, 1, 3, 1)), padding="causal"), ValueError, "padding"),
+    ],
+    ids=range(12),
+)
+def test_what_there_is_not(ask, error, message):
+    with pytest.raises(error, match=message):
+        ask()
+
+
+def test_old_names_of_the_image_layout():
+    assert K.image_dim_ordering() == "tf"
+    K.set_image_dim_ordering("th")
+    assert (K.image_dim_ordering(), K.image_data_format()) == ("th", "channels_first")
+
+
+def test_arange_of_constants():
+    assert K.eval(K.arange(K.constant(2, dtype="int32"))).tolist() == [0, 1]
+    assert K.eval(K.arange(K.constant(-1, dtype="int32"))).size == 0
+
+
+# -------------------------------------------------------------------------------------------------------- keras.json
+
+
+@pytest.mark.parametrize(
+    "text, environment, expected, warns",
+    [
+        (None, "", {}, []),
+        ('{"floatx": "float64", "epsilon": 1e-5, "image_data_format": "channels_first", "backend": "tensorflow"}', "",
+         {"floatx": "float64", "epsilon": 1e-5, "image_data_format": "channels_first", "backend": "tensorflow"}, []),
+        ('{"floatx": "float128", "epsilon": "small"}', "", {}, ["floatx cannot be 'float128'", "epsilon cannot be"]),
+        ('{"backend": "theano"}', "tensorflow", {"backend": "tensorflow"}, ["keras.json: backend cannot be 'theano'"]),
+        (None, "cntk", {}, ["KERAS_BACKEND: backend cannot be 'cntk'"]),
+        ("[1]", "", {}, ["no JSON file of settings"]),
+        ("[" * 5000, "", {}, ["no JSON file of settings"]),
+        ('{"epsilon": 1e-3}' + " " * 100_000, "", {}, ["no JSON file of settings"]),
+    ],
+    ids=["none", "all", "wrong values", "file and environment", "environment", "a list", "nested", "large"],
+)  # fmt: skip
+def test_settings_file(tmp_path, monkeypatch, text, environment, expected, warns):
+    if text is not None:
+        (tmp_path / "keras.json").write_text(text)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", environment)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        spec = importlib.util.find_spec("jkeras.config")
+        fresh = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(fresh)
+    assert [any(part in str(warning.message) for warning in caught) for part in warns] == [True] * len(warns)
+    assert len(caught) == len(warns)
+    defaults = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "backend": "jax"}
+    found = {name: getattr(fresh, name)() for name in defaults}
+    assert found == defaults | expected
+    assert (tmp_path / "keras.json").exists() == (text is not None)

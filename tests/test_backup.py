@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from jkeras import backend as K
 from jkeras import callbacks, layers, losses
 from jkeras.models import Sequential
 from jkeras.serialize import checkpoint
+from jkeras.serialize.files import whole_file
 
 pytestmark = pytest.mark.bits
 X = np.random.RandomState(0).randn(38, 4).astype("float32")
@@ -287,3 +289,10 @@ def test_killed_and_resumed(options):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 runs ended as the undisturbed one" in done.stdout
+
+
+def test_ctrl_c_waits_for_a_file_that_is_being_written(tmp_path):
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "file") as aside:
+        os.kill(os.getpid(), signal.SIGINT)
+        pathlib.Path(aside).write_text("whole")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["whole"]

@@ -338,7 +338,6 @@ MISTAKES = {
     "no update": (lambda self, loss, params: params, TypeError, "Odd.*what K.update and its like return"),
     "no variable": (lambda self, loss, params: [(loss, 1.0)], TypeError, "Odd.*no variable"),
     "shape": (lambda self, loss, params: [(params[0], params[1])], ValueError, r"Odd.*\(1, 2\).*\(2,\)"),
-    "two values": (two_assignments, ValueError, "Odd.*assigns .* 2 times"),
     "condition": (on_a_condition, TypeError, "Odd.*K.switch"),
     "hole": (lambda self, loss, params: [(p, p + K.placeholder(shape=())) for p in params], ValueError, "Odd.*input"),
 }

@@ -322,8 +322,8 @@ def test_weights(sample_weight, class_weight, names, modes, targets, expected):
             r"must contain all classes.* \[1, 2\] exist in the data of a",
         ),
         (None, BY_CLASS, ["a"], None, [STEPS], ValueError, "not supported for 3"),
-        (None, [1.0, 2.0], ["a"], None, [COLUMN], TypeError, "`class_weight` of a should be a dict"),
-        (None, "auto", ["a"], None, [COLUMN], TypeError, "Found: str"),
+        (None, [1.0, 2.0], ["a"], None, [COLUMN], UserWarning, "`class_weight` of a is ignored"),
+        (None, "auto", ["a"], None, [COLUMN], UserWarning, "Found: 'auto'"),
     ],
 )
 def test_weight_errors(sample_weight, class_weight, names, modes, targets, error, message):

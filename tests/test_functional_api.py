@@ -81,7 +81,6 @@ def _one(shape=(4,), **arguments):
 
 MISTAKES = [
     ("no shape", lambda: layers.Input(), ValueError, "shape"),
-    ("sparse", lambda: layers.Input((3,), sparse=True), ValueError, "sparse"),
     ("array", lambda: layers.Dense(2)(X), ValueError, "isn't a symbolic tensor"),
     ("rank", lambda: layers.Conv2D(2, 2)(_one()), ValueError, "conv2d.*expected ndim=4, found ndim=2"),
     ("keyword", lambda: layers.Dense(2, colour="red"), TypeError, "colour"),

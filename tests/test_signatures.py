@@ -19,7 +19,7 @@ import jkeras
 DATA = pathlib.Path(__file__).parent / "data" / "signatures.json"
 # Machine rooms, which nobody writes models with.
 INNER = re.compile(
-    r"(graph|shell|train|data|serialize|engine|trees|typing)(\.|$)|(backend|callbacks|optimizers)\.|layers\.(kernels|cell|arguments|legacy)"
+    r"(__main__|as_keras|wrappers|graph|shell|train|data|serialize|engine|trees|typing)(\.|$)|(backend|callbacks|optimizers)\.|layers\.(kernels|cell|arguments|legacy)"
 )
 
 

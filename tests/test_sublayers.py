@@ -228,7 +228,7 @@ class Step(Layer):
         return output, [output]
 
 
-class Twice(Wrapper):
+class Followed(Wrapper):
     """A wrapper in Keras style, with a layer of its own."""
 
     def __init__(self, layer, **kwargs):
@@ -243,8 +243,8 @@ AROUND = {
     "RNN": (lambda: RNN(Step(), return_sequences=True), 3),
     "Bidirectional": (lambda: Bidirectional(LSTM(3, return_sequences=True)), 6),
     "TimeDistributed": (lambda: TimeDistributed(Attribute(3)), 2),
-    "Wrapper": (lambda: Twice(InBuild(3)), 4),
-    "Wrapper of a wrapper": (lambda: TimeDistributed(Twice(Dense(3))), 4),
+    "Wrapper": (lambda: Followed(InBuild(3)), 4),
+    "Wrapper of a wrapper": (lambda: TimeDistributed(Followed(Dense(3))), 4),
     "model": (lambda: Holder(Sequential([Dense(3, input_shape=(5, 4))])), 2),
     "model without input shape": (lambda: Holder(Sequential([Dense(3), Dense(2)])), 4),
 }
@@ -326,7 +326,7 @@ def test_what_cannot_be_tracked_raises():
 
 
 class Wider(Dense):
-    """Twice the units of a Dense layer, in Keras style."""
+    """Followed the units of a Dense layer, in Keras style."""
 
     def call(self, inputs):
         outputs = super().call(inputs)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jkeras import config
+from jkeras import config, sparse
+from jkeras.backend.variables import sparse_if
 from jkeras.graph.tensor import Node, SymbolicTensor, is_symbol, unique_name
 from jkeras.lift import lift
 from jkeras.typing import Array, ArrayLike
@@ -40,6 +41,25 @@ def ctc_batch_cost(y_true: ArrayLike, y_pred: ArrayLike, input_length: ArrayLike
     return optax.ctc_loss(logits, steps, y_true, labels, blank_id=y_pred.shape[-1] - 1)[:, None]
 
 
+def ctc_label_dense_to_sparse(labels: ArrayLike, label_lengths: ArrayLike) -> Any:
+    """Labels without what fills them up, as a sparse array.
+
+    Arguments:
+        labels: (batch, labels). label_lengths: how many labels of each example count, (batch,).
+
+    Returns:
+        a `jax.experimental.sparse.BCOO` of the shape of `labels`, or its symbol.
+    """
+    return sparse_if(True, _label_dense_to_sparse(labels, label_lengths))
+
+
+@lift
+def _label_dense_to_sparse(labels, label_lengths):
+    labels = jnp.asarray(labels)
+    counts = jnp.arange(labels.shape[1]) < jnp.asarray(label_lengths).reshape(-1, 1)
+    return sparse.where(counts, labels)
+
+
 def ctc_decode(
     y_pred: ArrayLike, input_length: ArrayLike, greedy: bool = True, beam_width: int = 100, top_paths: int = 1
 ) -> tuple[list, Any]:
@@ -52,8 +72,8 @@ def ctc_decode(
         beam_width: how many labellings the search keeps. top_paths: how many it returns.
 
     Returns:
-        a list of labellings, each (batch, labels) filled up with -1, and (batch, paths): the log probabilities, with
-        `greedy` instead -sum(log(largest probability)). In compiled code labellings are as long as the sequence.
+        a list of labellings, each (batch, labels) filled up with -1 (in compiled code as long as the sequence), and
+        (batch, paths): the log probabilities, with `greedy` instead -sum(log(largest probability)).
     """
     if is_symbol(y_pred) or is_symbol(input_length):
         node = _DecodeNode(y_pred, input_length, greedy, beam_width, top_paths)

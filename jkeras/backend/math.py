@@ -1,10 +1,13 @@
 """Elementwise functions, reductions, comparisons and linear algebra, for arrays and symbols."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jkeras import config
+from jkeras import config, sparse
+from jkeras.backend.sizes import Sizes, is_size, product
 from jkeras.layers.merge import batch_dot as _batch_dot
 from jkeras.lift import lift, lifted
 from jkeras.losses import absolute
@@ -78,9 +81,17 @@ def clip(x: ArrayLike, min_value: ArrayLike | None, max_value: ArrayLike | None)
     return x if min_value is None else jnp.where(x < min_value, jnp.asarray(min_value, x.dtype), x)
 
 
+def cast(x: ArrayLike, dtype: DTypeLike) -> Any:
+    """x as another type; in 64 bits only where these are enabled, as by `K.set_floatx('float64')`. Sizes stay sizes
+    where the type is one of integers."""
+    dtype = jnp.dtype(dtype)
+    if (isinstance(x, Sizes) or is_size(x)) and jnp.issubdtype(dtype, jnp.integer):
+        return dtype.type(x) if isinstance(x, int) else x
+    return _cast(x, str(dtype))
+
+
 @lift
-def cast(x: ArrayLike, dtype: DTypeLike) -> Array:
-    """x as another type; in 64 bits only where these are enabled, as by `K.set_floatx('float64')`."""
+def _cast(x, dtype):
     return jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(dtype))
 
 
@@ -127,13 +138,18 @@ def _variance(x, axis, keepdims):
 max = _reduction("max", jnp.max, "The largest value")
 min = _reduction("min", jnp.min, "The smallest value")
 sum = _reduction("sum", jnp.sum, "The sum")
-prod = _reduction("prod", _product, "The product")
+_prod = _reduction("prod", _product, "The product")
 mean = _reduction("mean", lambda x, **where: jnp.mean(_float(x), **where), "The mean")
 var = _reduction("var", _variance, "The variance")
 std = _reduction("std", lambda x, **where: jnp.sqrt(_variance(x, **where)), "The standard deviation")
 any = _reduction("any", lambda x, **where: jnp.any(x.astype(bool), **where), "Whether any is true (not zero)")
 all = _reduction("all", lambda x, **where: jnp.all(x.astype(bool), **where), "Whether all are true (not zero)")
 logsumexp = _reduction("logsumexp", jax.nn.logsumexp, "log(sum(exp(x)))")
+
+
+def prod(x: ArrayLike, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The product along `axis`: an integer, a list of them, or None for all. That of sizes is a size."""
+    return product(x) if isinstance(x, Sizes) and not keepdims else _prod(x, axis, keepdims)
 
 
 @lift
@@ -171,8 +187,14 @@ def l2_normalize(x: ArrayLike, axis: Axes = None) -> Array:
 
 
 @lift
+@sparse.takes_sparse
 def dot(x: ArrayLike, y: ArrayLike) -> Array:
-    """The sum of products over the last axis of x and the last but one of y (the only one of a vector)."""
+    """The sum of products over the last axis of x and the last but one of y (the only one of a vector).
+
+    A sparse x (as `K.placeholder(sparse=True)` is) is multiplied as it is.
+    """
+    if sparse.is_sparse(x):
+        return sparse.as_bcoo(x) @ jnp.asarray(y)
     return jnp.dot(jnp.asarray(x), jnp.asarray(y))
 
 
@@ -188,9 +210,7 @@ def batch_dot(x: ArrayLike, y: ArrayLike, axes: Ints | None = None) -> Array:
         ValueError: if an axis of x or y is a list.
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
-    if axes is None:
-        axes = (x.ndim - 1, y.ndim - 2)
-    axes = (axes, axes) if isinstance(axes, int) else tuple(axes)
+    axes = (axes, axes) if isinstance(axes, int) else (x.ndim - 1, y.ndim - 2) if axes is None else tuple(axes)
     for axis in axes:
         if not isinstance(axis, int):
             raise ValueError(

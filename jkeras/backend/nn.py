@@ -9,7 +9,7 @@ from jax import lax
 
 from jkeras import activations, config, losses
 from jkeras.backend.random import random_binomial
-from jkeras.backend.variables import shape
+from jkeras.backend.sizes import shape
 from jkeras.graph.scope import Scope, current_scope
 from jkeras.layers.kernels import conv, pool
 from jkeras.layers.kernels import rnn as rnn_kernel
@@ -41,7 +41,12 @@ def dropout(x: ArrayLike, level: float, noise_shape: Sequence[Any] | None = None
         level: the share that is dropped, in [0, 1).
         noise_shape: the shape in which entries are dropped, which is broadcast to that of x.
         seed: keeps the draws of one call apart; the key decides all of them.
+
+    Raises:
+        ValueError: if `level` is outside of [0, 1).
     """
+    if isinstance(level, (int, float)) and not 0 <= level < 1:
+        raise ValueError(f"dropout: `level` must be in [0, 1); {level} was given.")
     kept = random_binomial(noise_shape or shape(x), 1.0 - level, seed=seed)
     return kept * x / (1.0 - level)
 
@@ -51,6 +56,17 @@ def dropout(x: ArrayLike, level: float, noise_shape: Sequence[Any] | None = None
 
 def _tuple(value, count) -> tuple:
     return (value,) * count if isinstance(value, int) else tuple(value)
+
+
+def _padding(value, *allowed) -> str:
+    """`value`, if it is the name of a way to pad.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if value not in ("same", "valid", *allowed):
+        raise ValueError(f"Invalid padding: {value!r}; expected one of {('same', 'valid', *allowed)}.")
+    return value
 
 
 @lift
@@ -83,6 +99,7 @@ def _convolution(name, text, one: Ints):
         dilation_rate: Ints = one,
     ) -> Array:
         data_format = config.data_format(data_format)
+        padding = _padding(padding, *(["causal"] if axes == 1 else []))
         return conv.convolve(x, kernel, _tuple(strides, axes), padding, data_format, _tuple(dilation_rate, axes))
 
     return convolution
@@ -104,7 +121,7 @@ conv3d = _convolution(
 def _transposed(x, kernel, output_shape, strides, padding, data_format, dilation_rate=None):
     data_format = config.data_format(data_format)
     size = tuple(output_shape)[1:-1] if data_format == "channels_last" else tuple(output_shape)[2:]
-    return conv.convolve_transpose(x, kernel, size, tuple(strides), padding, data_format, dilation_rate)
+    return conv.convolve_transpose(x, kernel, size, tuple(strides), _padding(padding), data_format, dilation_rate)
 
 
 @lift
@@ -139,7 +156,12 @@ def _separable(name, text, one: Ints):
         x: ArrayLike, depthwise_kernel: ArrayLike, pointwise_kernel: ArrayLike, strides: Ints = one,
         padding: str = "valid", data_format: Layout = None, dilation_rate: Ints = one,
     ) -> Array:  # fmt: skip
-        options = (_tuple(strides, axes), padding, config.data_format(data_format), _tuple(dilation_rate, axes))
+        options = (
+            _tuple(strides, axes),
+            _padding(padding, "causal"),
+            config.data_format(data_format),
+            _tuple(dilation_rate, axes),
+        )
         return conv.separable(x, depthwise_kernel, jnp.asarray(pointwise_kernel), *options)
 
     return separable
@@ -168,7 +190,9 @@ def depthwise_conv2d(
 ) -> Array:
     """Each channel convolved by itself. Kernel: (rows, columns, in, multiplier)."""
     data_format = config.data_format(data_format)
-    return conv.depthwise(x, depthwise_kernel, _tuple(strides, 2), padding, data_format, _tuple(dilation_rate, 2))
+    return conv.depthwise(
+        x, depthwise_kernel, _tuple(strides, 2), _padding(padding), data_format, _tuple(dilation_rate, 2)
+    )
 
 
 @lift
@@ -233,7 +257,7 @@ def _pooling(name, text, one):
         if pool_mode not in kinds:
             raise ValueError(f"Invalid pooling mode: {pool_mode}; expected 'max' or 'avg'.")
         window, strides = _tuple(pool_size, len(one)), _tuple(strides, len(one))
-        return kinds[pool_mode](x, window, strides, padding, config.data_format(data_format))
+        return kinds[pool_mode](x, window, strides, _padding(padding), config.data_format(data_format))
 
     return pooling
 

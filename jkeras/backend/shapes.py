@@ -6,44 +6,70 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
-from jkeras import config
-from jkeras.backend.variables import constant
+from jkeras import config, sparse
+from jkeras.backend.sizes import Sizes, are_sizes, as_shape, is_size
+from jkeras.backend.variables import constant, is_sparse, sparse_if
 from jkeras.graph.scope import current_scope
+from jkeras.graph.tensor import Variable, symbols_in
 from jkeras.layers.kernels import spatial
 from jkeras.lift import lift
 from jkeras.typing import Array, ArrayLike, DTypeLike, Ints, Layout
 
 
-def arange(start: int, stop: int | None = None, step: int = 1, dtype: DTypeLike = "int32") -> Any:
-    """The numbers from `start` (0 if only one is given) up to, not with, `stop`."""
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: DTypeLike = "int32") -> Any:
+    """The numbers from `start` (0 if only one is given) up to, not with, `stop`; each may be a size."""
+    start, stop, step = (_known(part) for part in (start, stop, step))
     if stop is None:
-        start, stop = 0, builtins.max(start, 0)
-    numbers = jnp.arange(start, stop, step, dtype=jnp.dtype(dtype))
-    return numbers if current_scope() is not None else constant(numbers, dtype)
+        start, stop = 0, builtins.max(start, 0) if isinstance(start, (int, float)) else start
+    if current_scope() is None and not symbols_in([start, stop, step]):
+        return constant(np.arange(start, stop, step), dtype)
+    return _range(start, stop, step, str(jnp.dtype(dtype)))
+
+
+def _known(number):
+    """`number`, of a constant its value."""
+    return number.numpy().item() if isinstance(number, Variable) and number.is_constant else number
 
 
 @lift
-def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Array:
-    """The arrays of a list one behind the other along `axis`."""
-    tensors = [jnp.asarray(tensor) for tensor in tensors]
-    return jnp.concatenate(tensors, axis=axis)
+def _range(start, stop, step, dtype):
+    return jnp.arange(*(part if isinstance(part, float) else as_shape(part)[0] for part in (start, stop, step))).astype(
+        jnp.dtype(dtype)
+    )
+
+
+def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Any:
+    """The arrays of a list one behind the other along `axis`; of sparse ones a sparse one, of sizes sizes."""
+    tensors = list(tensors)
+    if builtins.any(isinstance(tensor, Sizes) for tensor in tensors) and builtins.all(map(are_sizes, tensors)):
+        return Sizes(size for tensor in tensors for size in tensor)
+    return sparse_if(builtins.all(map(is_sparse, tensors)), _concatenate(tensors, axis))
 
 
 @lift
-def stack(x: Sequence[ArrayLike], axis: int = 0) -> Array:
-    """The arrays of a list side by side along a new axis."""
+@sparse.takes_sparse
+def _concatenate(tensors, axis):
+    if builtins.all(map(sparse.is_bcoo, tensors)):
+        return sparse.joined(tensors, axis)
+    return jnp.concatenate([jnp.asarray(sparse.to_dense(tensor)) for tensor in tensors], axis=axis)
+
+
+def stack(x: Sequence[ArrayLike], axis: int = 0) -> Any:
+    """The arrays of a list side by side along a new axis; of sizes sizes."""
+    return Sizes(x) if are_sizes(x) else _stack(x, axis)
+
+
+@lift
+def _stack(x, axis):
     return jnp.stack([jnp.asarray(part) for part in x], axis=axis)
 
 
 @lift
 def reshape(x: ArrayLike, shape: Sequence[Any]) -> Array:
     """x in another shape; one size may be -1: what remains."""
-    return jnp.reshape(jnp.asarray(x), tuple(size if _is_size(size) else int(size) for size in shape))
-
-
-def _is_size(size) -> bool:
-    return isinstance(size, int) or not hasattr(size, "__array__")
+    return jnp.reshape(jnp.asarray(x), as_shape(shape))
 
 
 @lift
@@ -59,9 +85,13 @@ def batch_flatten(x: ArrayLike) -> Array:
     return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 
+def expand_dims(x: ArrayLike, axis: int = -1) -> Any:
+    """x with a new axis of size one; of a size sizes."""
+    return Sizes([x]) if is_size(x) else _expand_dims(x, axis)
+
+
 @lift
-def expand_dims(x: ArrayLike, axis: int = -1) -> Array:
-    """x with a new axis of size one."""
+def _expand_dims(x, axis):
     return jnp.expand_dims(jnp.asarray(x), axis)
 
 
@@ -84,7 +114,7 @@ def repeat_elements(x: ArrayLike, rep: int, axis: int) -> Array:
 
 
 @lift
-def repeat(x: ArrayLike, n: int) -> Array:
+def repeat(x: ArrayLike, n: Any) -> Array:
     """x (batch, features) n times as a sequence: (batch, n, features).
 
     Raises:
@@ -93,14 +123,13 @@ def repeat(x: ArrayLike, n: int) -> Array:
     x = jnp.asarray(x)
     if x.ndim != 2:
         raise ValueError(f"repeat: an array of two axes was expected, one of shape {x.shape} was given.")
-    return jnp.repeat(x[:, None], n, axis=1)
+    return jnp.broadcast_to(x[:, None], (x.shape[0], *as_shape(n), x.shape[1]))
 
 
 @lift
-def tile(x: ArrayLike, n: Ints) -> Array:
+def tile(x: ArrayLike, n: Any) -> Array:
     """x repeated n times, or along each axis as often as `n` (a list) says."""
-    x = jnp.asarray(x)
-    return jnp.tile(x, (n,) if isinstance(n, int) else tuple(n))
+    return jnp.tile(jnp.asarray(x), as_shape(n))
 
 
 @lift
@@ -113,7 +142,7 @@ def reverse(x: ArrayLike, axes: Ints) -> Array:
 def slice(x: ArrayLike, start: Sequence[int], size: Sequence[int]) -> Array:
     """`size` entries from `start` on, of each axis; size -1: all that remain."""
     x = jnp.asarray(x)
-    where = zip(start, size, strict=True)
+    where = zip(as_shape(start), as_shape(size), strict=True)
     return x[tuple(builtins.slice(first, None if count == -1 else first + count) for first, count in where)]
 
 
@@ -124,9 +153,9 @@ def gather(reference: ArrayLike, indices: ArrayLike) -> Array:
 
 
 @lift
-def one_hot(indices: ArrayLike, num_classes: int) -> Array:
+def one_hot(indices: ArrayLike, num_classes: Any) -> Array:
     """For each index, a row with a one at its place and zeros elsewhere."""
-    places = jnp.arange(num_classes)
+    places = jnp.arange(*as_shape(num_classes))
     return (jnp.asarray(indices)[..., None] == places).astype(config.floatx())
 
 

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import config
+from jkeras import config, sparse
+from jkeras.backend.sizes import Sizes, array_of, as_shape, int_shape
 from jkeras.graph import tensor
 from jkeras.graph.function import Function, gradients_or_none
 from jkeras.graph.scope import current_scope
-from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, unique_name
+from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, symbols_in, unique_name
 from jkeras.lift import Symbol, lift
 from jkeras.trees import as_list
 from jkeras.typing import Array, ArrayLike, DType, Name, Shape
@@ -30,11 +31,14 @@ def variable(value: Any, dtype: DType = None, name: Name = None, constraint: Fun
     """A symbol with a current value, which updates and `set_value` change.
 
     Arguments:
-        value: a number, an array, or a symbol whose value can be computed.
+        value: a number, an array, a sparse matrix of scipy, or a symbol whose value can be computed.
         dtype: its type, the default float type unless given.
         name: its name.
         constraint: a function that optimizers apply to it after each update.
     """
+    if sparse.is_sparse(value):
+        value = sparse.as_bcoo(value, jnp.dtype(dtype or config.floatx()))
+        return SparseVariable(value.shape, value.dtype, f"{name or unique_name('Variable')}:0", value=value)
     if is_symbol(value):
         value = eval(value)
     array = np.array(value, dtype=jnp.dtype(dtype or config.floatx()))
@@ -58,19 +62,40 @@ def constant(value: Any, dtype: DType = None, shape: Sequence[int] | None = None
     return made
 
 
-def zeros(shape: Sequence[int], dtype: DType = None, name: Name = None) -> Any:
-    """A variable full of zeros."""
-    return _made(np.zeros(shape, jnp.dtype(dtype or config.floatx())), name, "Variable")
+@lift
+def _full(shape, value, dtype):
+    return jnp.full(as_shape(shape), value, dtype)
 
 
-def ones(shape: Sequence[int], dtype: DType = None, name: Name = None) -> Any:
-    """A variable full of ones."""
-    return _made(np.ones(shape, jnp.dtype(dtype or config.floatx())), name, "Variable")
+def _filled(shape, value, dtype, name):
+    """A variable, or where the sizes are not known yet, and in traced code, the array itself."""
+    dtype = str(jnp.dtype(dtype or config.floatx()))
+    if current_scope() is not None or symbols_in(shape):
+        return _full(shape, value, dtype)
+    return _made(np.full(as_shape(shape), value, jnp.dtype(dtype)), name, "Variable")
 
 
-def eye(size: int, dtype: DType = None, name: Name = None) -> Any:
-    """A variable that is the identity matrix of `size` rows."""
-    return _made(np.eye(size, dtype=jnp.dtype(dtype or config.floatx())), name, "Variable")
+def zeros(shape: Sequence[Any], dtype: DType = None, name: Name = None) -> Any:
+    """A variable full of zeros. With sizes of `K.shape` that are not known yet, a symbol."""
+    return _filled(shape, 0, dtype, name)
+
+
+def ones(shape: Sequence[Any], dtype: DType = None, name: Name = None) -> Any:
+    """A variable full of ones. With sizes of `K.shape` that are not known yet, a symbol."""
+    return _filled(shape, 1, dtype, name)
+
+
+@lift
+def _eye(size, dtype):
+    return jnp.eye(*as_shape(size), dtype=jnp.dtype(dtype))
+
+
+def eye(size: Any, dtype: DType = None, name: Name = None) -> Any:
+    """A variable that is the identity matrix of `size` rows. With a size that is not known yet, a symbol."""
+    dtype = str(jnp.dtype(dtype or config.floatx()))
+    if current_scope() is not None or symbols_in(size):
+        return _eye(size, dtype)
+    return _made(np.eye(int(size), dtype=jnp.dtype(dtype)), name, "Variable")
 
 
 @lift
@@ -94,27 +119,73 @@ def placeholder(
         shape: its sizes, None where unknown; or
         ndim: how many axes it has, all of unknown size.
         dtype: its type, the default float type unless given.
+        sparse: whether it is fed sparse matrices, as of scipy. `dot` and `concatenate` compute with them as they are,
+            other functions with `to_dense` of it.
 
     Raises:
-        ValueError: if neither `shape` nor `ndim` is given, or for `sparse=True`.
+        ValueError: if neither `shape` nor `ndim` is given.
     """
-    if sparse:
-        raise ValueError("placeholder: sparse=True has no counterpart on JAX. Feed dense arrays.")
     if shape is None:
         if ndim is None:
             raise ValueError("placeholder: `shape` or `ndim` is needed.")
         shape = (None,) * ndim
-    return SymbolicTensor(tuple(shape), dtype or config.floatx(), f"{name or unique_name('Placeholder')}:0")
+    made = SymbolicTensor(tuple(shape), dtype or config.floatx(), f"{name or unique_name('Placeholder')}:0")
+    return sparse_if(sparse, made)
+
+
+# ------------------------------------------------------------------------------------------------------------ sparse
+
+
+class SparseVariable(Variable):
+    """A variable whose value is a sparse array."""
+
+    sparse = True
+
+    @property
+    def value(self):
+        return super().value
+
+    @value.setter
+    def value(self, value: Any):
+        Variable.value.fset(self, sparse.as_bcoo(value, jnp.dtype(self.dtype)))
+
+    def device_value(self):
+        return self.current()
+
+    def numpy(self) -> np.ndarray:
+        return np.asarray(sparse.to_dense(self.current()))
+
+    def __jax_array__(self):
+        return jnp.asarray(sparse.to_dense(self.value))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.numpy(), dtype=dtype)
+
+
+def sparse_if(condition: bool, x: Any) -> Any:
+    """`x`, a symbol that is marked as sparse if `condition` holds."""
+    if condition and is_symbol(x):
+        x.sparse = True
+    return x
 
 
 def is_sparse(tensor: Any) -> bool:
-    """Whether `tensor` is sparse: there are no sparse ones."""
-    return False
+    """Whether `tensor` is sparse: a symbol or variable that is, a matrix of scipy, a BCOO of JAX."""
+    if isinstance(tensor, Symbol):
+        return getattr(tensor, "sparse", False)
+    return sparse.is_sparse(tensor)
+
+
+@lift
+def _dense(tensor):
+    return jnp.asarray(tensor)
 
 
 def to_dense(tensor: Any) -> Any:
-    """`tensor`, which is dense."""
-    return tensor
+    """`tensor` with its zeros written out; one that is dense is returned as it is."""
+    if isinstance(tensor, Symbol):
+        return _dense(tensor) if is_sparse(tensor) else tensor
+    return sparse.to_dense(tensor)
 
 
 def is_variable(x: Any) -> bool:
@@ -132,8 +203,8 @@ def _is_input(x) -> bool:
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether `x` is a symbol or an array of JAX."""
-    return isinstance(x, (Symbol, jnp.ndarray))
+    """Whether `x` is a symbol, an array of JAX, or what `shape` gives."""
+    return isinstance(x, (Symbol, jax.Array, Sizes))
 
 
 def is_keras_tensor(x: Any) -> bool:
@@ -147,39 +218,9 @@ def is_keras_tensor(x: Any) -> bool:
     return hasattr(x, "_keras_history")
 
 
-def int_shape(x: Any) -> tuple:
-    """The sizes of `x`, None where unknown."""
-    if isinstance(x, Symbol):
-        return x._keras_shape
-    return tuple(np.shape(x) if not hasattr(x, "shape") else x.shape)
-
-
-def shape(x: Any) -> tuple:
-    """The sizes of `x`; those that are not known yet are symbols."""
-    if not is_symbol(x):
-        return tuple(np.shape(x))
-    return tuple(_size(x, axis) if size is None else size for axis, size in enumerate(x.shape))
-
-
-@lift
-def _size(x, axis):
-    size = x.shape[axis]
-    return size if isinstance(size, int) else jnp.asarray(size, jnp.int32)
-
-
-def ndim(x: Any) -> int:
-    """How many axes `x` has."""
-    return len(int_shape(x))
-
-
 def dtype(x: Any) -> str:
     """The name of the type of `x`."""
     return str(x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype)
-
-
-def count_params(x: Any) -> int:
-    """How many numbers `x` has."""
-    return int(np.prod(int_shape(x)))
 
 
 def get_variable_shape(x: Any) -> tuple:
@@ -197,8 +238,10 @@ def eval(x: Any) -> np.ndarray:
     if isinstance(x, Variable):
         return x.numpy()
     if is_symbol(x):
-        return function([], [x])([])[0]
-    return np.asarray(x)
+        # Kept with the symbol: what is asked for again is compiled, once.
+        x.evaluator = x.evaluator or Function([], [x])
+        return x.evaluator([])[0]
+    return np.asarray(sparse.to_dense(x))
 
 
 def get_value(x: Any) -> np.ndarray:
@@ -214,7 +257,7 @@ def set_value(x: Any, value: Any) -> None:
     Raises:
         ValueError: if the shape does not fit.
     """
-    x.value = np.array(value, dtype=jnp.dtype(x.dtype))
+    x.value = value if sparse.is_sparse(value) else np.array(value, dtype=jnp.dtype(x.dtype))
 
 
 def batch_get_value(ops: Sequence[Any]) -> list:
@@ -314,30 +357,32 @@ def function(inputs: Sequence[Any], outputs: Sequence[Any], updates: Sequence[An
 
     Raises:
         TypeError: if one of these is no list.
+        ValueError: if there are other arguments: sessions and their options do not exist here.
 
     Example:
         >>> x = placeholder(shape=(2,))
         >>> function([x], [x * 2.0])([[1.0, 2.0]])[0].tolist()
         [2.0, 4.0]
     """
-    for name, value in (("inputs", inputs), ("outputs", outputs), ("updates", updates or [])):
-        if not isinstance(value, (list, tuple)):
-            raise TypeError(f"`{name}` to a backend function should be a list or tuple; got {type(value).__name__}.")
-    if kwargs:
-        raise TypeError(f"function: unknown arguments {sorted(kwargs)} (sessions and their options do not exist here).")
-    pairs = []
-    for asked in [*(updates or []), *(output for output in outputs if isinstance(output, Update))]:
-        pairs += [asked, *getattr(asked, "beside", ())]
-    return Function(inputs, outputs, pairs)
+    if isinstance(outputs, (list, tuple)):
+        outputs = [array_of(output) if isinstance(output, Sizes) else output for output in outputs]
+    return Function(inputs, outputs, updates, **kwargs)
+
+
+@lift
+def _total(values):
+    return sum(jnp.sum(value) for value in values)
 
 
 def gradients(loss: Any, variables: Any) -> list:
     """The symbols of the derivatives of the sum of `loss`; None for what it does not depend on.
 
     Arguments:
-        loss: a symbol.
+        loss: a symbol, or a list of them, whose sums are added.
         variables: symbols (inputs, intermediate ones, variables), or a list of them.
     """
+    if isinstance(loss, (list, tuple)):
+        loss = loss[0] if len(loss) == 1 else _total(list(loss))
     return gradients_or_none(loss, as_list(variables))
 
 

@@ -1,11 +1,13 @@
 """What users pass to `fit`, `evaluate` and `predict`, checked and brought into lists of arrays.
 
 Everything here is a pure function of the data and of what the model expects (names, shapes, dtypes, losses); no model
-object is seen. Four kinds of array come out, each as it came in wherever that is possible:
+object is seen. Five kinds of array come out, each as it came in wherever that is possible:
 
 * numpy arrays, cast on the host to the wanted dtype;
 * jax arrays, which stay on their device (a wanted dtype other than theirs is a cast on that device);
-* lazy arrays (HDF5 datasets, memory maps: what has `shape`, `dtype` and rows), read, and cast, as rows are asked for;
+* lazy arrays (HDF5 datasets, memory maps: what has `shape`, `dtype` and rows; sparse matrices, whose rows come out
+  dense), read, and cast, as rows are asked for;
+* `Computed`, for data that a symbol gives, which somebody computes anew for each batch;
 * None, for an output without a loss.
 """
 
@@ -22,8 +24,9 @@ from jkeras import config, traits
 from jkeras.typing import DType, Function, Shape
 
 __all__ = [
-    "batch_slices", "check_lengths", "check_loss_and_target_compatibility", "is_lazy", "slice_rows",
-    "split_validation", "standardize_inputs", "standardize_targets", "standardize_weights",
+    "Computed", "batch_slices", "check_lengths", "check_loss_and_target_compatibility", "is_lazy", "slice_rows",
+    "split_validation", "standardize_inputs", "standardize_targets", "standardize_weights", "weights_by_output",
+    "with_ones",
 ]  # fmt: skip
 
 _ONE_HOT_HINT = (
@@ -34,6 +37,33 @@ _ONE_HOT_HINT = (
 
 
 # ------------------------------------------------------------------------------------------------- one array
+
+
+class Computed:
+    """Stands for a batch that a symbol gives: any rows of it are itself, until somebody computes it.
+
+    Arguments:
+        symbol: has `shape` and `dtype`.
+    """
+
+    def __init__(self, symbol: Any):
+        self.symbol, self.shape, self.dtype = symbol, tuple(symbol.shape), jnp.dtype(symbol.dtype)
+
+    def __getitem__(self, rows):
+        return self
+
+
+class _SparseRows:
+    """A sparse matrix of scipy's kind as a lazy array, whose rows come out dense."""
+
+    def __init__(self, matrix):
+        self.matrix, self.shape, self.dtype = matrix.tocsr(), tuple(matrix.shape), np.dtype(matrix.dtype)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        return self.matrix[rows].toarray()
 
 
 def is_lazy(array: Any) -> bool:
@@ -61,10 +91,12 @@ def _as_array(value, name, label):
     where = f"Error when checking {label} {name}"
     if value is None or isinstance(value, (np.ndarray, jax.Array)):
         array = value
+    elif isinstance(value, Computed):
+        return value
     elif hasattr(value, "__lift__"):
         raise ValueError(f"{where}: a symbol ({value!r}) has no rows to feed; pass arrays.")
-    elif hasattr(value, "toarray"):
-        raise TypeError(f"{where}: {type(value).__name__} is sparse; pass its `.toarray()`.")
+    elif hasattr(value, "tocsr"):
+        array = _SparseRows(value)
     elif hasattr(value, "values") and not callable(value.values):  # a pandas DataFrame or Series
         array = np.asarray(value.values)
     elif is_lazy(value):
@@ -97,8 +129,8 @@ def _plain(array, where):
 
 def _cast(array, dtype, where):
     """`array` in `dtype`, exact where that is a whole-number type. A lazy array is cast as its rows are read."""
-    if array is None:
-        return None
+    if array is None or isinstance(array, Computed):
+        return array
     if is_lazy(array):
         return array if dtype is None or array.dtype == jnp.dtype(dtype) else _CastRows(array, dtype, where)
     if isinstance(array, np.ndarray):
@@ -181,8 +213,8 @@ def _describe(data) -> str:
 
 def _fit_shape(array, shape, name, label):
     """`array` with a trailing axis where a 1-D array stands for a column; rank and sizes checked against `shape`."""
-    if array is None:
-        return None
+    if array is None or isinstance(array, Computed):
+        return array
     if len(array.shape) == 1 and (shape is None or len(shape) == 2):
         array = (_read(array) if is_lazy(array) else array)[:, None]
     if shape is None:
@@ -249,7 +281,7 @@ def _target_shape(shape, loss):
 
 def _spread(data, names, used):
     """A list for the outputs in use, or for all of them with None at the others, as a list for the outputs in use."""
-    if not isinstance(data, (list, tuple)) or len(data) != len(names):
+    if not isinstance(data, (list, tuple)) or len(data) != len(names) or all(used):
         return data
     if any(value is not None for value, use in zip(data, used, strict=True) if not use):
         return data
@@ -330,7 +362,7 @@ def check_loss_and_target_compatibility(
     """
     for target, loss, shape in zip(targets, losses, shapes, strict=True):
         known = traits.of(loss)
-        if target is None or shape is None:
+        if target is None or shape is None or isinstance(target, Computed):
             continue
         given = tuple(target.shape)
         if known.targets == "one-hot" and given[-1] == 1:
@@ -348,8 +380,8 @@ def check_loss_and_target_compatibility(
 # ------------------------------------------------------------------------------------------------------- weights
 
 
-def _weights_by_output(weights, names, used, kind):
-    """`sample_weight` or `class_weight` as a list with one entry, maybe None, for each of `names`."""
+def weights_by_output(weights: Any, names: Sequence[str], used: Sequence[bool], kind: str) -> list:
+    """`sample_weight` or `class_weight`, as `kind` says, as a list with one entry, maybe None, for each of `names`."""
     if weights is None or (hasattr(weights, "__len__") and len(weights) == 0):
         return [None] * len(names)
     used_names = [name for name, use in zip(names, used, strict=True) if use]
@@ -358,7 +390,7 @@ def _weights_by_output(weights, names, used, kind):
         if isinstance(weights, (list, tuple)) and len(weights) == 1 and not _is_number(weights[0]):
             weights = weights[0]
         weights = {used_names[0]: weights}
-    elif isinstance(weights, (list, tuple)):
+    elif isinstance(weights, list):
         if len(weights) != len(used_names):
             raise ValueError(
                 f"Provided `{kind}` was a list of {len(weights)} elements, but the model has {len(used_names)} outputs "
@@ -371,8 +403,13 @@ def _weights_by_output(weights, names, used, kind):
             f"not understood: {type(weights).__name__}."
         )
     unknown = [name for name in weights if name not in names]
-    if unknown:
+    if any(not hasattr(name, "__lift__") for name in unknown):
         raise ValueError(f"`{kind}` names {unknown}; the model's outputs are {list(names)}.")
+    if unknown:
+        warnings.warn(
+            f"`{kind}` is ignored, as in Keras 2.2.4, for {unknown}: outputs go by their names, {list(names)}.",
+            stacklevel=4,
+        )
     return [weights.get(name) if use else None for name, use in zip(names, used, strict=True)]
 
 
@@ -411,11 +448,6 @@ def _sample_weights(weight, target, name):
 
 def _class_weights(class_weight, target, name):
     """The weight of each row's class: of the column of class numbers, or of the largest entry of each row."""
-    if not isinstance(class_weight, dict):
-        raise TypeError(
-            f"`class_weight` of {name} should be a dict from class numbers to weights. Found: "
-            f"{type(class_weight).__name__}."
-        )
     if len(target.shape) > 2:
         raise ValueError(
             f"`class_weight` not supported for 3+ dimensional targets; the target of {name} has shape "
@@ -460,11 +492,11 @@ def standardize_weights(
     """
     used = [target is not None for target in targets]
     modes = [None] * len(names) if modes is None else modes
-    of_samples = _weights_by_output(sample_weight, names, used, "sample_weight")
-    of_classes = _weights_by_output(class_weight, names, used, "class_weight")
+    of_samples = weights_by_output(sample_weight, names, used, "sample_weight")
+    of_classes = weights_by_output(class_weight, names, used, "class_weight")
     result = []
     for name, mode, target, samples, classes in zip(names, modes, targets, of_samples, of_classes, strict=True):
-        if target is None:
+        if target is None or isinstance(target, Computed):  # the latter weigh all the same, as in Keras
             result.append(None)
             continue
         if isinstance(samples, dict):
@@ -478,16 +510,31 @@ def standardize_weights(
             )
         if samples is not None:
             result.append(_sample_weights(samples, target, name))
-        else:
+        elif classes is None or isinstance(classes, dict):
             result.append(None if classes is None else _class_weights(classes, target, name))
+        else:
+            warnings.warn(
+                f"`class_weight` of {name} is ignored, as in Keras 2.2.4: it should be a dict from class numbers to "
+                f"weights. Found: {classes!r}.",
+                stacklevel=3,
+            )
+            result.append(None)
     return result
+
+
+def with_ones(targets: Sequence[Any], weights: Sequence[Any]) -> list:
+    """Weights of the examples, 1 where none are given for a target."""
+    return [
+        np.ones(target.shape[0], config.floatx()) if weight is None else weight
+        for target, weight in zip(targets, weights, strict=True)
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------- rows
 
 
 def _row_counts(arrays) -> set:
-    return {int(array.shape[0]) for array in jax.tree.leaves(arrays)}
+    return {int(array.shape[0]) for array in jax.tree.leaves(arrays) if not isinstance(array, Computed)}
 
 
 def check_lengths(inputs: Any, targets: Any = None, weights: Any = None) -> None:

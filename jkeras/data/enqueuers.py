@@ -121,8 +121,8 @@ class SequenceEnqueuer:
         if unseen:
             raise unseen[0]
 
-    def get(self):
-        """The batches, as an iterator; a None among them is left out.
+    def get(self, *, with_none: bool = False):
+        """The batches, as an iterator; a None among them is left out unless `with_none`.
 
         An error in a worker is raised here, with its own type and message, after everything was stopped.
 
@@ -139,13 +139,14 @@ class SequenceEnqueuer:
                     ticket = crew.take()
                     if ticket is None:
                         break
+                    is_batch = ticket.lane is not None and ticket.answer is not work.END
+                    left_out = is_batch and ticket.answer is None and not with_none
                     if ticket.error is None:
-                        if ticket.answer is None and ticket.lane is not None:
-                            self._left += 1  # left out, so it does not count
+                        self._left += left_out  # so it does not count
                         self._advance(crew, ticket)
                 if ticket.error is not None:
                     raise ticket.error
-                if ticket.answer is not None:
+                if is_batch and not left_out:
                     yield ticket.answer
         except GeneratorExit:
             raise  # somebody stopped listening; somebody else may go on
@@ -313,7 +314,5 @@ class GeneratorEnqueuer(SequenceEnqueuer):
             crew.ask(None, lane)
 
     def _advance(self, crew, ticket):
-        if ticket.answer is work.END:
-            ticket.answer = None  # nothing to deliver, and nothing to ask for
-        else:
+        if ticket.answer is not work.END:
             self._ask(crew, ticket.lane)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jkeras.data import arrays
 
-__all__ = ["Arrays", "Batches", "Stream"]
+__all__ = ["Arrays", "Batches", "Mapped", "Stream"]
 
 
 class Arrays:
@@ -28,7 +28,8 @@ class Arrays:
         self.data, self.batch_size = data, batch_size
         self._order = order
         leaves = jax.tree.leaves(data)
-        self.examples = len(leaves[0])
+        counted = [leaf for leaf in leaves if not isinstance(leaf, arrays.Computed)]
+        self.examples = len(counted[0]) if counted else 0
         self.steps = -(-self.examples // max(batch_size, 1))
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
@@ -80,6 +81,34 @@ class Batches:
     def example(self):
         """The first batch, and None: all of its rows."""
         return next(iter(self._make())), None
+
+
+class Mapped:
+    """The batches of a source, each handed to a function when its turn comes.
+
+    Arguments:
+        source: an `Arrays` or a `Batches`.
+        function: from a batch to a batch.
+    """
+
+    resident = False
+
+    def __init__(self, source: Any, function: Callable[[Any], Any]):
+        self.source, self._function = source, function
+        self.steps, self.examples = source.steps, source.examples
+
+    def order(self, epoch: int) -> Any:
+        """The rows in the order of `epoch`."""
+        return self.source.order(epoch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """The batches of an epoch from number `start` on."""
+        return map(self._function, self.source.batches(epoch, start))
+
+    def example(self) -> tuple:
+        """The first batch, and None: all of its rows."""
+        data, rows = self.source.example()
+        return self._function(data if rows is None else arrays.slice_rows(data, 0, rows)), None
 
 
 class Stream:

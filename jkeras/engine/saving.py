@@ -8,12 +8,14 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jkeras import optimizers
+from jkeras.engine.conversion import preprocess_weights_for_loading
 from jkeras.graph import describe
 from jkeras.layers.core import allow_code as code_allowed
 from jkeras.serialize import hdf5
@@ -21,8 +23,9 @@ from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
 from jkeras.typing import CustomObjects, PathLike
 
 __all__ = [
-    "load_model", "load_weights", "model_from_config", "model_from_json", "model_from_yaml", "pickle_model",
-    "save_model", "save_weights", "to_json", "to_yaml", "unpickle_model",
+    "load_model", "load_weights", "load_weights_from_hdf5_group", "load_weights_from_hdf5_group_by_name",
+    "model_from_config", "model_from_json", "model_from_yaml", "pickle_model", "preprocess_weights_for_loading",
+    "save_model", "save_weights", "save_weights_to_hdf5_group", "to_json", "to_yaml", "unpickle_model",
 ]  # fmt: skip
 
 
@@ -109,13 +112,14 @@ def model_from_yaml(yaml_string: str, custom_objects: CustomObjects = None, *, a
 # ----------------------------------------------------------------------------------------------------------- weights
 
 
-def _write_weights(group, layers):
-    hdf5.write_names(group, "layer_names", [layer.name for layer in layers])
-    hdf5.write_text(group, "backend", hdf5.BACKEND)
-    hdf5.write_text(group, "keras_version", hdf5.KERAS_VERSION)
+def save_weights_to_hdf5_group(f: Any, layers: Sequence) -> None:
+    """Write the weights of `layers` into an h5py group, as Keras does."""
+    hdf5.write_names(f, "layer_names", [layer.name for layer in layers])
+    hdf5.write_text(f, "backend", hdf5.BACKEND)
+    hdf5.write_text(f, "keras_version", hdf5.KERAS_VERSION)
     for layer in layers:
         named = [(weight.name, weight.numpy()) for weight in layer.weights]
-        hdf5.write_arrays(group.create_group(layer.name), named)
+        hdf5.write_arrays(f.create_group(layer.name), named)
 
 
 def _fitted(array, variable, reshape):
@@ -123,6 +127,24 @@ def _fitted(array, variable, reshape):
     if array.shape != variable.shape and reshape and array.size == np.prod(variable.shape):
         array = array.reshape(variable.shape)
     return np.array(array, dtype=jnp.dtype(variable.dtype)) if array.shape == variable.shape else None
+
+
+def _arrays(group, name, layer, reshape) -> list:
+    """The arrays under `name` as weights of `layer`."""
+    version, backend = hdf5.read_text(group, "keras_version") or "1", hdf5.read_text(group, "backend")
+    return preprocess_weights_for_loading(layer, hdf5.read_arrays(group[name]), version, backend, reshape)
+
+
+def load_weights_from_hdf5_group(f: Any, layers: Sequence, reshape: bool = False) -> None:
+    """Give `layers` the weights in an h5py group, in its order; see `load_weights`."""
+    _assign(_matched_by_order(f, layers, reshape))
+
+
+def load_weights_from_hdf5_group_by_name(
+    f: Any, layers: Sequence, skip_mismatch: bool = False, reshape: bool = False
+) -> None:
+    """Give each of `layers` the weights under its name in an h5py group; see `load_weights`."""
+    _assign(_matched_by_name(f, layers, skip_mismatch, reshape))
 
 
 def _matched_by_order(group, layers, reshape) -> list:
@@ -136,7 +158,7 @@ def _matched_by_order(group, layers, reshape) -> list:
         )
     pairs = []
     for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        arrays, variables = hdf5.read_arrays(group[name]), layer.weights
+        arrays, variables = _arrays(group, name, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             raise ValueError(
                 f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} '
@@ -159,7 +181,7 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
         if name not in by_name:
             continue
         layer = by_name[name]
-        arrays, variables = hdf5.read_arrays(group[name]), layer.weights
+        arrays, variables = _arrays(group, name, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             if not skip_mismatch:
                 raise ValueError(
@@ -211,7 +233,7 @@ def save_weights(model: Any, filepath: PathLike, overwrite: bool = True):
     """
     if _may_write(filepath, overwrite):
         with hdf5.writing(filepath) as group:
-            _write_weights(group, model.layers)
+            save_weights_to_hdf5_group(group, model.layers)
 
 
 def load_weights(
@@ -267,7 +289,7 @@ def _write_model(group, model, include_optimizer):
     hdf5.write_text(group, "keras_version", hdf5.KERAS_VERSION)
     hdf5.write_text(group, "backend", hdf5.BACKEND)
     hdf5.write_text(group, "model_config", json.dumps(_described(model), default=_plain))
-    _write_weights(group.create_group("model_weights"), model.layers)
+    save_weights_to_hdf5_group(group.create_group("model_weights"), model.layers)
     if include_optimizer and model.optimizer is not None:
         _write_training(group, model)
 

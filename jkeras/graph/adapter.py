@@ -11,6 +11,7 @@
 import contextlib
 import contextvars
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,8 @@ from jkeras.serialize.objects import has_arg
 
 __all__ = [
     "AnyLayer", "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn",
-    "drawn_again", "is_adapted", "is_ours", "layers_in", "mask_from", "name_scope", "native_apply", "native_declare",
-    "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run", "whole", "with_readings",
+    "drawn_again", "is_adapted", "is_written_by_user", "layers_in", "mask_from", "name_scope", "native_apply",
+    "native_declare", "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run", "whole", "with_readings",
 ]  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def reaches(layer: Any, other: Any) -> bool:
 def adopt(cls: type) -> None:
     """Give `cls`, a new subclass of Layer, a `declare` and an `apply` for what it defines."""
     own = vars(cls)
-    ours = is_ours(cls)
+    ours = not is_written_by_user(cls)
     for name in ("init", "compute_call"):
         if name in own and not ours:
             setattr(cls, name, _with_plain_key(own[name]))
@@ -92,11 +93,6 @@ def adopt(cls: type) -> None:
         cls.takes_values = True
     if ("apply" in own or ("call" in own and not cls.has_graph)) and "compute_call" not in own:
         cls.compute_call = _call_from_apply(cls)
-
-
-def is_ours(definition: Any) -> bool:
-    """Whether a class or function is one of this package."""
-    return definition.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def native_declare(cls: type):
@@ -123,11 +119,11 @@ def _call_from_apply(cls):
     return next(own["compute_call"] for own in map(vars, reversed(cls.__mro__)) if "compute_call" in own)
 
 
-def _handing_on(call_of, *args, **options):
-    """Outputs and next state of a call, its losses being handed to the call around it."""
-    call, scope = call_of(*args, **options), current_scope()
+def _handing_on(call_of, layer, *args, **options):
+    """Outputs and next state of a call of `layer`, its losses being handed to the call around it."""
+    call, scope = call_of(layer, *args, **options), current_scope()
     if scope is not None:
-        scope.losses.extend(call.losses)
+        scope.add_losses(call.losses, layer)
     return call.outputs, call.state
 
 
@@ -136,9 +132,15 @@ def is_adapted(layer: Any) -> bool:
     return getattr(type(layer).apply, "__wrapped__", None) is apply_from_call
 
 
+def is_written_by_user(thing: Any) -> bool:
+    """Whether a function, or the class of an object, is none of ours; None is nobody's."""
+    home = thing.__module__ if inspect.isroutine(thing) or isinstance(thing, type) else type(thing).__module__
+    return thing is not None and (home or "").partition(".")[0] != __name__.partition(".")[0]
+
+
 def runs_user_code(layer: Any) -> bool:
     """Whether the layer, or one inside it, may read what it was not handed."""
-    return not is_ours(type(layer)) or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
+    return is_written_by_user(layer) or layer.calls_user_code or any(map(runs_user_code, layer.sublayers().values()))
 
 
 def _with_plain_key(method):
@@ -186,7 +188,7 @@ def through_run(compute: Callable) -> Callable:
         scope = current_scope()
         if scope is not None and scope.layer is self:
             return compute(self, params, state, inputs, **options)
-        return _handing_on(self.run, params, state, inputs, **options)
+        return _handing_on(type(self).run, self, params, state, inputs, **options)
 
     return apply
 
@@ -229,7 +231,7 @@ def whole(layer: Any, input_shape: Any) -> Any:
     Raises:
         ValueError: if its `call` cannot be run on an input alone.
     """
-    if is_ours(type(layer)) or not is_adapted(layer):
+    if not is_written_by_user(type(layer)) or not is_adapted(layer):
         return None
     if layer.built:
         return layer if layer.held_layers() or layer.states_weights() else None
@@ -260,6 +262,15 @@ def declare_from_init(self, input_shape: Any):
         specs = jax.eval_shape(lambda key: self.init(key, input_shape), key)
     except Exception:  # numpy draws, which cannot be traced: whatever they raise, they can be made
         specs = self.init(key, input_shape)
+    specs = tuple(map(trees.own, specs))  # variables that a model inside reads stand in the state of the model around
+    for what, tree in zip(("params", "state"), specs, strict=True):
+        for path, leaf in trees.leaves(tree):
+            if not hasattr(leaf, "shape") or not all(isinstance(name, str) for name in path):
+                raise TypeError(
+                    f"Layer {self.name} ({type(self).__name__}): params and state are nested dicts of arrays by names "
+                    f'(of a list: {{"0": ..., "1": ...}}); the {what} that `init` returns have a '
+                    f"{type(leaf).__name__} at {path}."
+                )
     made: dict = {}
 
     def everything(key):
@@ -274,15 +285,9 @@ def declare_from_init(self, input_shape: Any):
         draw = lambda key: trees.get(everything(key)[which], tuple(names))  # noqa: E731
         return Variable(spec.shape, spec.dtype, names[-1], draw=draw)
 
-    return tuple(_mapped(lambda path, spec: described(path, spec), tree, (which,)) for which, tree in enumerate(specs))
-
-
-def _mapped(function, tree, path=()):
-    """`tree` with `function(path, leaf)` in place of each leaf."""
-    return {
-        name: _mapped(function, part, (*path, name)) if isinstance(part, dict) else function((*path, name), part)
-        for name, part in tree.items()
-    }
+    return tuple(
+        trees.mapped(lambda path, spec: described(path, spec), tree, (which,)) for which, tree in enumerate(specs)
+    )
 
 
 def declared(layer: Any, input_shape: Any):
@@ -335,7 +340,7 @@ def drawn_again(layer: Any, key: Any) -> Any:
             return one.current()
         return _on_host(one.draw, key.fold(*path), one.shape, one.dtype)
 
-    return tuple(_mapped(again, tree) for tree in layer.variables())
+    return tuple(trees.mapped(again, tree) for tree in layer.variables())
 
 
 def _on_host(draw, key, shape, dtype):
@@ -378,7 +383,7 @@ def apply_from_call(
             return as_arrays(outputs), bound
 
     outputs, bound = tried(run)
-    around.losses.extend(bound.losses)
+    around.add_losses(bound.losses, self)
     return outputs, bound.next_state
 
 
@@ -417,7 +422,7 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
 def mask_from(layer: Any, inputs: Any, mask: Any) -> Any:
     """The mask of what `layer` makes of `inputs`, by its `compute_mask`."""
     written, computed = type(layer).compute_mask, type(layer).apply
-    users = not is_ours(written) and is_ours(getattr(computed, "__wrapped__", computed))
+    users = is_written_by_user(written) and not is_written_by_user(getattr(computed, "__wrapped__", computed))
     if not layer.takes_values and not users:
         return layer.compute_mask(inputs, mask)
     return tried(lambda form: as_arrays(layer.compute_mask(form(inputs), form(mask))))
@@ -454,7 +459,7 @@ class bound_scope(Execution):
         self, layer: Any, params: dict, state: dict, *, key: Any = None, training: bool = False, owner: Any = None,
         form: Callable = as_values,
     ):  # fmt: skip
-        variables = layer.variables()
+        variables = layer.all_variables()
         bindings = {}
         for tree, arrays in zip(variables, (params, state), strict=True):
             given = ((variable, trees.get(arrays, path)) for path, variable in trees.leaves(tree))
@@ -509,7 +514,7 @@ def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool |
         call = layer.run(params, state, inputs, **options)
         scope = current_scope()
         assert scope is not None
-        scope.losses.extend(call.losses)
+        scope.add_losses(call.losses, layer)
         return call.outputs, call.state, call.mask
 
     outputs, masks = _called(layer, run, inputs, mask, training, arguments)

@@ -7,14 +7,14 @@ symbols of derivatives. Models, `K.function` and added losses are all made of th
 import collections
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import batch, config, random, trees
+from jkeras import batch, config, random, sparse, trees
 from jkeras.graph.scope import Scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 
@@ -256,22 +256,50 @@ def _is_learning_phase(symbol) -> bool:
     return getattr(symbol, "is_learning_phase", False)
 
 
+#: A function of at most so many calls is not compiled before it is called a second time.
+SMALL = 12
+
+
+def _count(nodes):
+    return sum(1 + _count(getattr(node, "path", ())) for node in nodes)
+
+
 class Function:
     """The values of symbols as a compiled function of the values of others; calling it also carries out updates.
 
-    Weights and variables are read when it is called. It is compiled once for each learning phase.
+    Weights and variables are read when it is called. It is compiled once for each learning phase; a small one when it
+    is called again: the first time its operations run one by one, which are compiled once for all functions.
 
     Arguments:
         inputs: symbols; the learning phase may be one of them, and is 0 in calls if it is not.
         outputs: symbols, or nests of them.
-        updates: pairs (variable, symbol or array): all next values are computed from the current ones.
+        updates: pairs (variable, symbol or array): all next values are computed from the current ones. Pairs that are
+            symbols themselves, with further pairs in `beside`, are carried out also where they are outputs.
+        name: its name.
 
     Raises:
-        ValueError: if something depends on a hole that is not among the inputs.
+        TypeError: if inputs, outputs or updates are no lists.
+        ValueError: if something depends on a hole that is not among the inputs, and for options of sessions.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, updates: Iterable = ()):
-        self.inputs, self.outputs, self.updates = list(inputs), list(outputs), [tuple(pair) for pair in updates]
+    def __init__(
+        self, inputs: Sequence, outputs: Sequence, updates: Sequence | None = None, name: str | None = None,
+        **session_kwargs: Any,
+    ):  # fmt: skip
+        for argument, value in (("inputs", inputs), ("outputs", outputs), ("updates", updates := updates or [])):
+            if not isinstance(value, (list, tuple)):
+                raise TypeError(
+                    f"`{argument}` of a backend function should be a list or tuple; got {type(value).__name__}."
+                )
+        if session_kwargs:
+            raise ValueError(f"function: unknown arguments {sorted(session_kwargs)}: sessions do not exist here.")
+        for symbol in inputs:
+            if not is_symbol(symbol):
+                raise TypeError(f"The inputs of a backend function are symbols; {symbol!r} was given.")
+        self.name = name
+        self.inputs, self.outputs, self.updates = list(inputs), list(outputs), []
+        for asked in [*updates, *(output for output in outputs if hasattr(output, "beside"))]:
+            self.updates += [tuple(asked), *getattr(asked, "beside", ())]
         self._given = [symbol for symbol in self.inputs if not _is_learning_phase(symbol)]
         self._targets = [self.outputs, [new for _, new in self.updates]]
         symbols = symbols_in(self._targets)
@@ -283,15 +311,18 @@ class Function:
         self._dtypes = {symbol.dtype for symbol in [*self._read, *symbols, *self._given]}
         on_host = any(getattr(node, "on_host", False) for node in self._nodes)
         self._compiled = self._compute if on_host else jax.jit(self._compute, static_argnames="training")
+        self._small = not self._layers and _count(self._nodes) <= SMALL
 
     def _compute(self, values, read, key, *, training):
         given = dict(zip(self._given, values, strict=True)) | dict(zip(self._read, read, strict=True))
         with Execution(given, key=key, training=training) as execution:
-            return map_symbols(execution.compute(self._nodes).value, self._targets)
+            found = map_symbols(execution.compute(self._nodes).value, self._targets)
+        return jax.tree.map(lambda value: jnp.asarray(sparse.to_dense(value)), found, is_leaf=sparse.is_sparse)
 
     def __call__(self, values) -> list:
         """The values of the outputs, numpy arrays, for a list of the values of the inputs."""
-        values = list(values)
+        if not isinstance(values, (list, tuple)):
+            raise TypeError(f"A backend function takes a list of values; {type(values).__name__} was given.")
         if len(values) != len(self.inputs):
             raise ValueError(f"A function of {len(self.inputs)} inputs was called with {len(values)} values.")
         training, arrays = False, []
@@ -302,14 +333,18 @@ class Function:
                 arrays.append(_checked(symbol, value))
         with config.precision(self._dtypes):
             read = [variable.device_value() for variable in self._read]
-            outputs, new = self._compiled(arrays, read, random.next_run_key(), training=training)
+            run, self._small = self._compute if self._small else self._compiled, False
+            outputs, new = run(arrays, read, random.next_run_key(), training=training)
             for (variable, _), value in zip(self.updates, new, strict=True):
                 variable.value = jnp.asarray(value, variable.dtype).reshape(variable.shape)
             return jax.tree.map(np.asarray, outputs)
 
 
 def _checked(symbol, value):
-    """`value` as an array of the type of `symbol`."""
+    """`value` as an array of the type of `symbol`, sparse if that is."""
+    if symbol.sparse:
+        return sparse.as_bcoo(value, jnp.dtype(symbol.dtype))
+    value = sparse.to_dense(value)
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     fits = len(array.shape) == len(symbol.shape) and all(
         known in (None, size) for known, size in zip(symbol.shape, array.shape, strict=True)

@@ -30,8 +30,10 @@ def _unknown_sizes() -> tuple:
     return tuple(jax.export.symbolic_shape(", ".join(f"size{axis}" for axis in range(12))))
 
 
-# Sizes to try where a function branches on an unknown size: a result size that differs between the two is unknown too.
+# Sizes to try where a function branches on an unknown size.
 _PROBES = ((2,) + (36,) * 11, (3,) + (48,) * 11)
+#: A batch of one fits beside anything that the function brings along for a batch of its own size.
+_SINGLE = ((1,) + (36,) * 11, (1,) + (48,) * 11)
 
 
 def _filled(shape, sizes) -> tuple:
@@ -78,12 +80,26 @@ def infer(function: Callable, inputs: Any):
     try:
         return jax.tree.map(_spec, _run(function, inputs, _unknown_sizes()))
     except Exception:  # A branch on an unknown size fails in as many ways as there are functions: try real sizes.
+        return _tried(function, inputs)
+
+
+def _tried(function, inputs):
+    """`infer` by pairs of runs on real sizes: a size of the result that differs between the two is unknown."""
+    # An unknown size may have to be the one that another input has on the same axis.
+    beside = [_sizes_beside(inputs, sizes) for sizes in _PROBES]
+    failed: list = []
+    for pair in (_PROBES, beside, _SINGLE):
         try:
-            first, second = (_run(function, inputs, sizes) for sizes in _PROBES)
-        except Exception:  # An unknown size may have to be the one that another input has on the same axis.
-            first, second = (_run(function, inputs, _sizes_beside(inputs, sizes)) for sizes in _PROBES)
-    return jax.tree.map(
-        lambda a, b: Spec(tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)), str(a.dtype)),
-        first,
-        second,
-    )
+            first, second = (_run(function, inputs, sizes) for sizes in pair)
+        except Exception as error:
+            failed.append(error)
+            continue
+
+        def common(a, b, single=pair is _SINGLE):
+            sizes = [m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)]
+            if single and sizes[:1] == [1]:
+                sizes[0] = None
+            return Spec(tuple(sizes), str(a.dtype))
+
+        return jax.tree.map(common, first, second)
+    raise failed[1]

@@ -240,8 +240,7 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         """Put the params and state of the sublayer `name`, unless empty, into those of the layer around it. Variables
         from outside belong to the outermost layer."""
         for tree, part in zip(own, parts, strict=True):
-            part = {key: value for key, value in part.items() if key != trees.OUTSIDE}
-            if part:
+            if part := trees.own(part):
                 tree[name] = part
             elif name in tree:
                 del tree[name]
@@ -292,7 +291,15 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         **arguments: Any,
     ) -> Call:  # fmt: skip
         """A call of the layer with all that belongs to it: see `apply` for the arguments."""
-        call = self.compute_call(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        try:
+            call = self.compute_call(params, state, inputs, key=key, training=training, mask=mask, **arguments)
+        except jax.errors.TracerBoolConversionError as error:
+            if not isinstance(training, jax.core.Tracer):
+                raise
+            raise TypeError(
+                f"Layer {self.name} ({type(self).__name__}): `training` must be a Python bool, and is traced. Under "
+                'jax.jit say jax.jit(model.apply, static_argnames="training").'
+            ) from error
         if self.activity_regularizer is None:
             return call
         # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
@@ -332,6 +339,7 @@ class Layer(NodeAccess, HoldsWeights, Questions):
             if layer.built or (name not in shapes and name in self.held_layers()):  # then `call` says on what
                 continue
             layer.build(adapter.shape_of(self, shapes, name))
+        self._empty_parts = tuple(list(trees.empty(tree)) for tree in own)
         key = random.next_key()
         for tree, trainable in zip(own, (True, False), strict=True):
             for place, variable in trees.leaves(tree):
@@ -404,7 +412,7 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         inputs = [SymbolicTensor(shape, dtype, "shape") for shape in shapes]
         layer = self if self.built else adapter.whole(self, input_shape) or self
         compute = None
-        if not adapter.is_ours(type(self).compute_output_shape):
+        if adapter.is_written_by_user(type(self).compute_output_shape):
             compute = adapter.native_apply(type(self))
             if compute is Layer.apply.__wrapped__:
                 return input_shape

@@ -7,7 +7,7 @@ from jkeras import trees
 from jkeras.graph.scope import current_scope
 from jkeras.graph.value import as_arrays
 
-__all__ = ["Questions", "StateUpdate"]
+__all__ = ["Questions", "StateUpdate", "updates_of"]
 
 
 class StateUpdate(tuple):
@@ -47,7 +47,7 @@ class Questions:
         if scope is None:
             self._added["losses"] += [(loss, inputs) for loss in losses]
         else:
-            scope.losses.extend(as_arrays(losses))
+            scope.add_losses(as_arrays(losses), self)
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Inside `call`, ask for updates: pairs (variable, next value) that a training step carries out. Outside of it
@@ -82,7 +82,7 @@ class Questions:
         frozen and not stateful."""
         if not (self.trainable or self.stateful):
             return []
-        calls = [pair for node in self._inbound_nodes for pair in _pairs(node)]
+        calls = [pair for node in self._inbound_nodes for pair in updates_of(node)]
         return calls + [update for update, _ in self._all_added("updates")]
 
     def get_losses_for(self, inputs: Any) -> list:
@@ -98,7 +98,7 @@ class Questions:
             return []
         calls = [node for node in self._inbound_nodes if _same(node.call_inputs, inputs)]
         added = [update for update, given in self._all_added("updates") if _same(given, inputs)]
-        return [pair for node in calls for pair in _pairs(node)] + added
+        return [pair for node in calls for pair in updates_of(node)] + added
 
     def _penalties(self) -> list:
         penalties = (variable.penalty for _, variable in trees.leaves(self.variables()[0]))
@@ -110,7 +110,7 @@ class Questions:
         return self._added[what] + inner
 
 
-def _pairs(node) -> list:
+def updates_of(node: Any) -> list:
     """What a call updates that is a weight; what is none goes with it."""
     unsaved = set(node.layer.unsaved_variables())
     pairs = [StateUpdate(pair) for pair in node.updates.items() if pair[0] not in unsaved]

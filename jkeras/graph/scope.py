@@ -11,6 +11,7 @@ import contextvars
 from typing import Any
 
 import jax
+from jax.extend.core import get_opaque_trace_state
 
 __all__ = ["Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
 
@@ -40,8 +41,9 @@ class UnboundVariableError(ValueError):
         super().__init__(
             f"The variable {variable.name!r} of shape {variable.shape} is read inside a function that was not handed a "
             "value for it: its value now would become a constant of the compiled program. A Model finds the variables "
-            "that its layers read when it is made, and keeps them in the state that `init` returns; of a loss, name "
-            "them: make_step(..., variables=[it])."
+            "that its layers and weights' regularizers read when it is made, and keeps them in the state that `init` "
+            "returns: hand that on, as in model.regularization(params, state). Of a loss, name them: "
+            "make_step(..., variables=[it])."
         )
         self.variable = variable
 
@@ -75,7 +77,7 @@ class Scope:
 
     def __enter__(self):
         self.parent = _current.get()
-        self._token = _current.set(self)
+        self._token, self._trace = _current.set(self), get_opaque_trace_state()
         return self
 
     def __exit__(self, exception_type, exception, traceback):
@@ -121,6 +123,21 @@ class Scope:
         """Tell who looks for variables that one from outside is updated."""
         if self.parent is not None:
             self.parent.touched(variable)
+
+    def add_losses(self, losses: Any, layer: Any) -> None:
+        """Take what a call of `layer` inside of this one adds to the loss.
+
+        Raises:
+            ValueError: if that is computed in a function which JAX transforms, out of which it could not come.
+        """
+        if losses and get_opaque_trace_state() != self._trace:
+            raise ValueError(
+                f"Layer {layer.name} ({type(layer).__name__}) adds to the loss (activity_regularizer or add_loss) "
+                "inside of a function that is transformed (jax.jit, jax.checkpoint, jax.vmap, jax.lax.scan ...) within "
+                f"another layer's call. There use call = {layer.name}.run(params, state, inputs) in place of apply, "
+                "return call.losses from that function, and hand them to self.add_loss outside of it."
+            )
+        self.losses.extend(losses)
 
     def next_key(self) -> Any:
         """A key for the next draw of this call."""

@@ -57,7 +57,7 @@ class Body(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         method = type(self.model).compute_mask
-        return None if adapter.is_ours(method) else method(self.model, inputs, mask)
+        return None if not adapter.is_written_by_user(method) else method(self.model, inputs, mask)
 
 
 def connect(model: Any, shapes: list) -> None:

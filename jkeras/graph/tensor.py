@@ -8,12 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jkeras import sparse
 from jkeras.graph.infer import infer, stand_in
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.graph.value import compute, give_operators
 from jkeras.lift import Shape, Symbol, lift, map_nest
 
-__all__ = ["Node", "SymbolicTensor", "Variable", "is_symbol", "map_symbols", "symbols_in", "unique_name", "values_of"]
+__all__ = [
+    "Node", "SymbolicTensor", "Variable", "is_hole", "is_symbol", "map_symbols", "symbols_in", "unique_name",
+    "values_of",
+]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ names
@@ -43,6 +47,11 @@ def reset_names() -> None:
 
 def is_symbol(value: Any) -> bool:
     return isinstance(value, SymbolicTensor)
+
+
+def is_hole(value: Any) -> bool:
+    """Whether `value` is a symbol that nobody makes, so that a value has to be handed in."""
+    return isinstance(value, SymbolicTensor) and value.node is None and not isinstance(value, Variable)
 
 
 def map_symbols(function: Callable, nest: Any) -> Any:
@@ -118,6 +127,20 @@ class SymbolicTensor(Symbol):
         if current_scope() is None or any(symbol.traced() is None for symbol in symbols_in([args, kwargs])):
             return Node(function, args, kwargs).result
         return compute(function, args, kwargs)
+
+    #: Whether its value is a sparse array.
+    sparse = False
+    #: The function that gives its value, once that was asked for.
+    evaluator: Any = None
+
+    @property
+    def roots(self) -> list:
+        """The symbols whose shapes and types decide what stands for this one where shapes are inferred: itself."""
+        return [self]
+
+    def inferred(self, known: dict) -> Any:
+        """What stands for it where shapes are inferred and `known` has what stands for its `roots`."""
+        return known[self]
 
     def traced(self):
         """Inside traced code the array that stands for this symbol there, or None."""
@@ -342,8 +365,15 @@ class Node:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.inputs = symbols_in([args, kwargs])
         name = getattr(function, "__name__", "function").strip("_<>")
+        roots = list(dict.fromkeys(root for symbol in self.inputs for root in symbol.roots))
+
+        def abstract(*arrays):
+            known = dict(zip(roots, arrays, strict=True))
+            result = self._call(*(symbol.inferred(known) for symbol in self.inputs))
+            return jax.tree.map(sparse.to_dense, result, is_leaf=sparse.is_sparse)
+
         with Finder() as finder:
-            structure = infer(self._call, self.inputs)
+            structure = infer(abstract, roots)
         self.reads = list(finder.found)
         self.result = jax.tree.map(
             lambda spec: SymbolicTensor(spec.shape, spec.dtype, unique_name(name), self), structure
@@ -362,6 +392,9 @@ class Node:
 
     def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""
-        result = self._call(*(execution.value(symbol) for symbol in self.inputs))
-        for symbol, value in zip(self.outputs, jax.tree.leaves(result), strict=True):
+        values = (execution.value(symbol) for symbol in self.inputs)
+        result = self._call(
+            *(values if getattr(self.function, "takes_sparse", False) else map(sparse.to_dense, values))
+        )
+        for symbol, value in zip(self.outputs, jax.tree.leaves(result, is_leaf=sparse.is_sparse), strict=True):
             execution.values[symbol] = value

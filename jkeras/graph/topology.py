@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -9,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, config, random, trees
+from jkeras.graph import adapter
 from jkeras.graph.connect import LayerNode, mask_key
 from jkeras.graph.function import Execution, nodes_between, variables_of
+from jkeras.graph.infer import infer
 from jkeras.graph.layer import Call, Layer, as_shape, snake_case
-from jkeras.graph.scope import current_scope
-from jkeras.graph.tensor import SymbolicTensor, Variable, is_symbol, unique_number
+from jkeras.graph.scope import Finder, current_scope
+from jkeras.graph.tensor import SymbolicTensor, Variable, is_hole, is_symbol, unique_number
 from jkeras.trees import OUTSIDE, as_list
 
 __all__ = ["Bound", "Input", "InputLayer", "Network"]
@@ -26,8 +29,9 @@ class InputLayer(Layer):
         input_shape: the shape of one example; batch_size: the batch size, None for any.
         batch_input_shape: both in one, instead.
         dtype: the type of the data, 'float32' unless set otherwise.
-        sparse: not available on JAX.
-        input_tensor: an existing symbol to use as the input.
+        sparse: whether sparse matrices are expected; they are made dense batch by batch.
+        input_tensor: an existing symbol to use as the input. Unless it is a hole, nothing is fed for it: it is computed
+            for each batch.
         name: its name.
     """
 
@@ -35,11 +39,6 @@ class InputLayer(Layer):
         self, input_shape: Any = None, batch_size: int | None = None, batch_input_shape: Any = None, dtype: Any = None,
         input_tensor: Any = None, sparse: bool = False, name: str | None = None,
     ):  # fmt: skip
-        if sparse:
-            raise ValueError(
-                f"InputLayer {name or ''}: sparse=True has no counterpart on JAX. Feed dense arrays, or integer "
-                "indices into an Embedding layer."
-            )
         if input_tensor is not None:
             if not is_symbol(input_tensor):
                 raise ValueError(
@@ -57,10 +56,10 @@ class InputLayer(Layer):
             )
         name = name or f"input_{unique_number('input')}"
         super().__init__(name=name, batch_input_shape=tuple(batch_input_shape), dtype=dtype or config.floatx())
-        self.sparse = False
+        self.sparse = bool(sparse)
         self.built = True
         self.trainable = False
-        self.is_placeholder = input_tensor is None
+        self.is_placeholder = input_tensor is None or is_hole(input_tensor)
         symbol = input_tensor
         if symbol is None:
             symbol = SymbolicTensor(self.batch_input_shape, self.dtype, f"{name}:0")
@@ -90,11 +89,11 @@ def Input(
         batch_shape: the shape with the batch size in front, instead, as in (10, 32).
         name: its name, unique in a model.
         dtype: the type, as 'float32', 'int32'; the default float type unless given.
-        sparse: not available on JAX.
-        tensor: an existing symbol to use as the input.
+        sparse: whether sparse matrices are expected; they are made dense batch by batch.
+        tensor: an existing symbol to use as the input; see `InputLayer`.
 
     Raises:
-        ValueError: if neither a shape nor a tensor is given, or for `sparse=True`.
+        ValueError: if neither a shape nor a tensor is given.
         TypeError: if the shape is no tuple of integers and Nones.
 
     Example:
@@ -134,6 +133,7 @@ class Network(Layer):
     _names: dict = {}
     _second_places: list = []
     _outside: tuple = (0, {})
+    _dtypes: set = set()
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
         name = name or f"{_prefix(self)}_{unique_number(_prefix(self))}"
@@ -157,6 +157,7 @@ class Network(Layer):
         self._second_places = _second_places(self)
         _note_elsewhere(self._layers)
         self._outside = -1, {}  # how many losses had been added when it was looked up, and what was found
+        self._dtypes = {symbol.dtype for symbol in [*jax.tree.leaves(self.variables()), *self.inputs]}
         self.output_layers = [symbol._keras_history[0] for symbol in self.outputs]
         self.output_names = [layer.name for layer in self.output_layers]
         for place, output_name in enumerate(self.output_names):
@@ -239,17 +240,27 @@ class Network(Layer):
 
     @property
     def outside(self) -> dict:
-        """name -> variable, of those that the layers read without owning them, as they stand in the state."""
-        count, found = self._outside
-        if count != len(self.added_losses):
+        """name -> variable, of those that the layers, regularizers and constraints read without owning them, as they
+        stand in the state."""
+        if self._outside[0] != len(self.added_losses):
             added = nodes_between(self.inputs, self.added_losses)
             read = [variable for node in [*self.calls, *added] for variable in node.reads]
             read += variables_of([*self.calls, *added], self.added_losses)
+            read += self._read_by_weights()
             own = set(jax.tree.leaves(self.variables()))
             read = [variable for variable in dict.fromkeys(read) if variable not in own and not variable.is_constant]
-            found = {f"{place:04}": variable for place, variable in enumerate(read)}
-            self._outside = len(self.added_losses), found
-        return found
+            self._outside = len(self.added_losses), trees.numbered(read)
+        return self._outside[1]
+
+    def _read_by_weights(self) -> Iterable:
+        """The variables that regularizers and constraints read, found by an abstract run of those that users wrote."""
+        params = jax.tree.leaves(self.variables()[0])
+        with Finder() as finder:
+            for one in params:
+                for function in filter(adapter.is_written_by_user, (one.regularizer, one.constraint)):
+                    with contextlib.suppress(Exception):  # a failure shows where it is called
+                        infer(function, [one])
+        return finder.found
 
     def init(self, key: Any, input_shape: Any = None) -> tuple[dict, dict]:
         """Initial weights and state of all layers: params, state. Variables from outside that the layers read are part
@@ -289,7 +300,7 @@ class Network(Layer):
         """64-bit types where the network has any; what is around it, if anything is, sees to that itself."""
         if current_scope() is not None:
             return contextlib.nullcontext()
-        return config.precision({symbol.dtype for symbol in [*jax.tree.leaves(self.variables()), *self.inputs]})
+        return config.precision(self._dtypes)
 
     def bind(
         self, params: dict, state: dict, *, key: Any = None, training: bool = False, also: dict | None = None

@@ -6,6 +6,7 @@ methods of its array, and `jax.numpy` functions and transformations take it. Wha
 What backend functions make of Values are Values; the sizes that a model knows of them are inferred when asked for.
 """
 
+import contextlib
 import functools
 import operator
 from collections.abc import Callable
@@ -263,12 +264,15 @@ def _inferred(value) -> tuple:
         inner = map_nest(lambda _: next(remaining), [args, kwargs], Symbol)
         return function(*inner[0], **inner[1])
 
-    try:
-        with Finder(key=random.as_key(0)):
-            return jax.tree.leaves(infer(run, given))[place].shape
-    except Exception:  # beside arrays whose sizes are those of this run, unknown ones do not fit: their places remain
-        batches = {one.traced().shape[0] for one, spec in zip(symbols, given, strict=True) if spec.shape[:1] == (None,)}
-        return (None, *sizes[1:]) if sizes and value.array.shape[0] in batches else sizes
+    batches = {one.traced().shape[0] for one, spec in zip(symbols, given, strict=True) if spec.shape[:1] == (None,)}
+    plain: list = []  # whose sizes are those of this run: beside them an unknown size is not found out
+    map_nest(plain.append, [args, kwargs], jax.Array)
+    found = sizes
+    with contextlib.suppress(Exception), Finder(key=random.as_key(0)):
+        found = jax.tree.leaves(infer(run, given))[place].shape
+    if (plain or found is sizes) and sizes and value.array.shape[0] in batches:
+        return (None, *found[1:])
+    return found
 
 
 # -------------------------------------------------------------------------------------- in and out of user functions

@@ -1,5 +1,7 @@
 """The weights of a layer: how they are described, made, named, listed, read and set."""
 
+import contextlib
+import functools
 from collections.abc import Container, Iterable
 from typing import Any
 
@@ -37,6 +39,8 @@ class HoldsWeights(adapter.AnyLayer):
     _trainable_weights: list
     _non_trainable_weights: list
     _unsaved_state: list
+    #: The paths of dicts in params, and in state, that hold nothing: those of a layer without weights inside.
+    _empty_parts: tuple = ((), ())
 
     #: State that is not among the weights (not in `get_weights`, not in weight files): the names of its entries.
     unsaved_state: tuple = ()
@@ -115,16 +119,20 @@ class HoldsWeights(adapter.AnyLayer):
                 both[0] + self._only_stated("trainable_weights"),
                 both[1] + self._only_stated("non_trainable_weights"),
             )
-        if not (both[0] or both[1]):
-            return {}, {}
-        inner = {one for layer in self.sublayers().values() for one in jax.tree.leaves(layer.variables())}
-        params, state = (_by_place(one for one in dict.fromkeys(group) if one not in inner) for group in both)
+        inner: set = set()
+        if both[0] or both[1]:
+            inner = {one for layer in self.sublayers().values() for one in jax.tree.leaves(layer.variables())}
+        own = [_by_place(one for one in dict.fromkeys(group) if one not in inner) for group in both]
+        params, state = (
+            functools.reduce(lambda tree, path: trees.put(tree, path, {}), empty, tree)
+            for tree, empty in zip(own, self._empty_parts, strict=True)
+        )
         return params, state
 
     def _only_stated(self, what: str) -> list:
         """The weights that a user's class states in a property of its own."""
         stated = getattr(type(self), what)
-        ours = not isinstance(stated, property) or adapter.is_ours(stated.fget)
+        ours = not isinstance(stated, property) or not adapter.is_written_by_user(stated.fget)
         return [] if ours else [weight for weight in getattr(self, what) if isinstance(weight, Variable)]
 
     def states_weights(self) -> bool:
@@ -157,7 +165,7 @@ class HoldsWeights(adapter.AnyLayer):
     def held_layers(self, named: dict | None = None) -> dict:
         """`named`, layers by name, and beside them those that the attributes of a user's layer with a `call` hold."""
         found = dict(named or {})
-        if adapter.is_ours(type(self)) or not adapter.is_adapted(self):
+        if not adapter.is_written_by_user(type(self)) or not adapter.is_adapted(self):
             return found
         known = set(found.values())
         held = {**vars(self), "_made": ()}
@@ -291,18 +299,29 @@ class HoldsWeights(adapter.AnyLayer):
 
     # --------------------------------------------------------------------------------- what training does with them
 
-    def regularization(self, params: dict) -> list:
-        """The penalties of the weights' regularizers: a list of scalars."""
-        found = [(path, one) for path, one in trees.leaves(self.variables()[0]) if one.regularizer is not None]
-        return [one.regularizer(trees.get(params, path)) for path, one in found if trees.get(params, path) is not None]
+    def regularization(self, params: dict, state: dict | None = None) -> list:
+        """The penalties of the weights' regularizers: a list of scalars. `state`, as from `init` of a model, holds the
+        variables from outside that they read."""
+        with self._what_is_read(params, state):
+            return [one.regularizer(value) for _, one, value in self._given(params) if one.regularizer is not None]
 
-    def constrain(self, params: dict) -> dict:
-        """`params` with the constraints of the weights applied."""
-        for path, variable in trees.leaves(self.variables()[0]):
-            value = trees.get(params, path)
-            if variable.constraint is not None and value is not None:
-                params = trees.put(params, path, variable.constraint(value))
+    def constrain(self, params: dict, state: dict | None = None) -> dict:
+        """`params` with the constraints of the weights applied; `state` as of `regularization`."""
+        with self._what_is_read(params, state):
+            for path, variable, value in self._given(params):
+                if variable.constraint is not None:
+                    params = trees.put(params, path, variable.constraint(value))
         return params
+
+    def _given(self, params):
+        """(path, variable, value) of the weights that `params` has values for."""
+        found = [(path, one, trees.get(params, path)) for path, one in trees.leaves(self.variables()[0])]
+        return [each for each in found if each[2] is not None]
+
+    def _what_is_read(self, params, state):
+        """The scope of regularizers and constraints, unless there is one: that of a step."""
+        around = current_scope()
+        return adapter.bound_scope(self, params, state or {}) if around is None else contextlib.nullcontext()
 
 
 def _shown(shape) -> str:

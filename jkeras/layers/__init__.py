@@ -106,6 +106,7 @@ from jkeras.layers.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, SimpleRNN
 from jkeras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object
 from jkeras.typing import CustomObjects
+from jkeras.utils.generic_utils import func_dump, func_load, has_arg, object_list_uid, to_list, transpose_shape  # noqa: F401
 
 __all__ = [
     "ELU", "GRU", "LSTM", "RNN", "Activation", "ActivityRegularization", "Add", "AlphaDropout", "AtrousConv1D",

@@ -7,6 +7,7 @@ from jkeras import activations
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.arguments import ConstraintLike, InitializerLike, Real, RegularizerLike, keeps_arguments
 from jkeras.typing import Shape
+from jkeras.utils.generic_utils import to_list  # noqa: F401
 
 __all__ = ["ELU", "InputSpec", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
 

@@ -41,6 +41,7 @@ from jkeras.layers.resizing import (
     ZeroPadding3D,
 )
 from jkeras.typing import Shape
+from jkeras.utils.generic_utils import transpose_shape  # noqa: F401
 
 __all__ = [
     "AtrousConv1D", "AtrousConv2D", "AtrousConvolution1D", "AtrousConvolution2D", "AveragePooling1D",

@@ -25,6 +25,7 @@ from jkeras.layers.legacy import ConvRecurrent2D, Recurrent
 from jkeras.layers.recurrent import RNN, CellLayer, LSTMCell
 from jkeras.serialize.objects import has_arg
 from jkeras.typing import Shape
+from jkeras.utils.generic_utils import to_list, transpose_shape  # noqa: F401
 
 __all__ = ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D", "ConvRecurrent2D", "Layer", "Recurrent", "has_arg"]
 

@@ -1,9 +1,7 @@
 """Layers that stand between others: densely connected units, dropout, shapes, masks, and any function as a layer."""
 
-import codecs
 import contextlib
 import contextvars
-import marshal
 import math
 import types
 from collections.abc import Callable, Sequence
@@ -28,6 +26,7 @@ from jkeras.layers.arguments import (
 )
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
 from jkeras.typing import CustomObjects, Shape
+from jkeras.utils.generic_utils import func_dump, func_load
 
 __all__ = [
     "Activation", "ActivityRegularization", "Dense", "Dropout", "Flatten", "Lambda", "Masking", "Permute",
@@ -468,38 +467,6 @@ def allow_code(allowed: bool = True):
         yield
     finally:
         _code_allowed.reset(token)
-
-
-def func_dump(func: Any) -> tuple:
-    """A Python function as (code, defaults, closure): the code in base64, as Keras writes it."""
-    code = codecs.encode(marshal.dumps(func.__code__), "base64").decode("ascii")
-    closure = tuple(cell.cell_contents for cell in func.__closure__) if func.__closure__ else None
-    return code, func.__defaults__, closure
-
-
-def func_load(code: Any, defaults: Any = None, closure: Any = None, globs: dict | None = None):
-    """The function that `func_dump` wrote. Calling it runs that code: only for what comes from whom you trust.
-
-    Arguments:
-        code: the code in base64, or all that `func_dump` returned, also as a list.
-        defaults, closure: the default arguments and the values of the enclosing variables.
-        globs: the names that the function sees as globals, `jkeras.layers.core`'s own if not given.
-
-    Raises:
-        ValueError: if it is no code, or that of another version of Python.
-    """
-    if isinstance(code, (list, tuple)):
-        code, defaults, closure = code
-    try:
-        function_code = marshal.loads(codecs.decode(code.encode("ascii"), "base64"))
-    except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(
-            f"The code of a function could not be read ({error}): Python code in files can only be read by the version "
-            "of Python that wrote it."
-        ) from error
-    cells = None if closure is None else tuple(types.CellType(value) for value in closure)
-    defaults = None if defaults is None else tuple(defaults)
-    return types.FunctionType(function_code, globals() if globs is None else globs, None, defaults, cells)
 
 
 def _dump(function):

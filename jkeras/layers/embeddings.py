@@ -10,6 +10,7 @@ from jkeras.graph.layer import Layer
 from jkeras.layers.arguments import ConstraintLike, Count, InitializerLike, RegularizerLike, keeps_arguments
 from jkeras.layers.core import take_as
 from jkeras.typing import Shape
+from jkeras.utils.generic_utils import to_list  # noqa: F401
 
 __all__ = ["Embedding"]
 

@@ -28,7 +28,9 @@ from jkeras.layers.cell import first, first_shape, join_inputs, part_of_batch, s
 from jkeras.layers.kernels import rnn
 from jkeras.typing import Shape
 
-__all__ = ["RULES", "ConvRecurrent2D", "Highway", "MaxoutDense", "Recurrent", "Rule", "accept_old_calls"]
+__all__ = [
+    "RULES", "ConvRecurrent2D", "Highway", "MaxoutDense", "Recurrent", "Rule", "accept_old_calls", "accepting",
+]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------ old arguments
 
@@ -40,10 +42,12 @@ class Rule:
     Arguments:
         renamed: old name -> new name.
         prepare: `prepare(args, kwargs) -> args, changed` for what is not a new name: it changes `kwargs` in place.
+        values: old name -> old value -> new value; None for what `dim_ordering` and `consume_less` were.
     """
 
     renamed: dict
     prepare: Callable = lambda args, kwargs: (args, False)
+    values: dict | None = None
 
 
 _VALUES = {
@@ -240,15 +244,20 @@ def accept_old_calls(classes: dict, rules: dict = RULES) -> None:
     """Let the constructors of `classes`, by name, take the old arguments of `rules`, with a warning that says how to
     write the call now."""
     for name, rule in rules.items():
-        classes[name].__init__ = _accepting(classes[name].__init__, rule)
+        classes[name].__init__ = accepting(classes[name].__init__, rule)
 
 
-def _accepting(constructor, rule):
-    """`constructor` that takes the old arguments, too; its signature stays."""
+def accepting(function: Callable, rule: Rule, name: str | None = None) -> Callable:
+    """A constructor or method that takes the old arguments of `rule`, too; its signature stays.
 
-    @functools.wraps(constructor)
-    def accepting(self, *args, **kwargs):
-        name = type(self).__name__
+    Arguments:
+        name: what warnings call it; the name of the class unless given.
+    """
+    shown, values = name, _VALUES if rule.values is None else rule.values
+
+    @functools.wraps(function)
+    def with_old_arguments(self, *args, **kwargs):
+        name = shown or type(self).__name__
         args, changed = rule.prepare(args, kwargs)
         for old in [old for old in rule.renamed if old in kwargs]:
             new, value = rule.renamed[old], kwargs.pop(old)
@@ -257,15 +266,15 @@ def _accepting(constructor, rule):
                     f"For the `{new}` argument, the layer received both the legacy keyword argument `{old}` and the "
                     f"Keras 2 keyword argument `{new}`. Stick to the latter! (Layer class: {name})"
                 )
-            if old in _VALUES:
-                value = _VALUES[old].get(value, value)
+            if old in values:
+                value = values[old].get(value, value)
             kwargs[new] = value
             changed = True
         if changed:
             warnings.warn(f"Update your `{name}` call to the Keras 2 API: `{_call(name, args, kwargs)}`", stacklevel=2)
-        constructor(self, *args, **kwargs)
+        return function(self, *args, **kwargs)
 
-    return accepting
+    return with_old_arguments
 
 
 def _call(name, args, kwargs) -> str:

@@ -209,7 +209,8 @@ class Concatenate(_Merge):
 def batch_dot(x: Any, y: Any, axes: int | Sequence[int]):
     """For each example, the sum of products of `x` and `y` along one axis of each.
 
-    Of two arrays of equal rank above three the axes but the last two are batch axes, as in Keras 2.2.4.
+    Of arrays of equal rank, or of rank n and n + 1, all axes but the last two are batch axes, as in Keras 2.2.4; there
+    an axis other than the last (so also a negative one) stands for the last but one.
 
     Arguments:
         x, y: arrays (batch, ...).
@@ -219,14 +220,17 @@ def batch_dot(x: Any, y: Any, axes: int | Sequence[int]):
         (batch, other axes of x, other axes of y); of two matrices (batch, 1).
     """
     first, second = (axes, axes) if isinstance(axes, int) else axes
-    first, second = first % x.ndim, second % y.ndim
-    if x.ndim == y.ndim > 3:
-        x = x if first == x.ndim - 1 else jnp.swapaxes(x, -1, -2)
-        y = y if second != y.ndim - 1 else jnp.swapaxes(y, -1, -2)
-        return jnp.matmul(x, y)
     if x.ndim == y.ndim == 2:
-        return jnp.sum(x * y, axis=1, keepdims=True)
-    return lax.dot_general(x, y, (((first,), (second,)), ((0,), (0,))))
+        outputs = jnp.sum((x if first == second else x.T) * y, axis=second)
+        return outputs[:, None]
+    missing = y.ndim - x.ndim
+    if missing not in (0, 1) and (x.ndim, y.ndim) != (3, 2):
+        return lax.dot_general(x, y, (((first % x.ndim,), (second % y.ndim,)), ((0,), (0,))))
+    x, y = (part if part.ndim == max(x.ndim, y.ndim) else part[..., None] for part in (x, y))
+    x = x if first == x.ndim - 1 else jnp.swapaxes(x, -1, -2)
+    y = y if second != y.ndim - 1 else jnp.swapaxes(y, -1, -2)
+    outputs = jnp.matmul(x, y)
+    return outputs if missing == 0 else jnp.squeeze(outputs, -2 if missing == 1 else -1)
 
 
 class Dot(_Merge):

@@ -43,6 +43,7 @@ from jkeras.layers.kernels import rnn
 from jkeras.layers.legacy import Recurrent
 from jkeras.serialize.objects import CustomObjectScope, has_arg
 from jkeras.typing import CustomObjects, Shape
+from jkeras.utils.generic_utils import to_list  # noqa: F401
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Recurrent", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells"]
 

@@ -16,6 +16,7 @@ from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
 from jkeras.layers.recurrent import RNN
 from jkeras.serialize.objects import CustomObjectScope, has_arg
 from jkeras.typing import CustomObjects
+from jkeras.utils.generic_utils import object_list_uid  # noqa: F401
 
 __all__ = ["Bidirectional", "TimeDistributed", "Wrapper", "has_arg"]
 

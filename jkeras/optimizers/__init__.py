@@ -25,7 +25,7 @@ from jkeras.optimizers.formula import clip_norm
 from jkeras.optimizers.optax import OptaxOptimizer, TFOptimizer
 from jkeras.optimizers.state import Hyperparameter, OptimizerState
 from jkeras.optimizers.variants import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop
-from jkeras.serialize.objects import deserialize_keras_object
+from jkeras.serialize.objects import deserialize_keras_object, serialize_keras_object  # noqa: F401
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "Adamax", "Hyperparameter", "Nadam", "OptaxOptimizer", "Optimizer",

@@ -1,6 +1,7 @@
 """The object that users hold: hyperparameters, how it is saved, and both ways of saying how to train."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ class Optimizer(Formula):
             if name not in ("clipnorm", "clipvalue"):
                 raise TypeError(f"Unexpected keyword argument passed to optimizer: {name} (in {type(self).__name__})")
         self.__dict__.update(kwargs)
-        self.iterations = Hyperparameter(0, "iterations", np.int32)
+        if not isinstance(getattr(type(self), "iterations", None), property):  # as that of an optimizer inside
+            self.iterations = Hyperparameter(0, "iterations", np.int32)
         self.updates, self.declared = [], []
 
     def __init_subclass__(cls, **kwargs):
@@ -213,8 +215,8 @@ class Optimizer(Formula):
             value if getattr(param, "constraint", None) is None else param.constraint(value)
             for param, value in zip(params, new, strict=True)
         ]
-        self.updates = [(self.iterations, self.iterations + 1)]
-        self.updates += [*zip(kept, kept_next, strict=True), *zip(params, new, strict=True)]
+        pairs = [*zip(kept, kept_next, strict=True), *zip(params, new, strict=True)]
+        self.updates = [_asked(*pair) for pair in [(self.iterations, self.iterations + 1), *pairs]]
         self.weights = self.saved(OptimizerState(self.iterations, {}, *treedef.unflatten(kept)))
         return self.updates
 
@@ -280,6 +282,10 @@ class Optimizer(Formula):
     def weights(self, weights: list):
         self.declared = weights
 
+    def stated_weights(self) -> list:
+        """What `get_updates` called the optimizer's weights, or what the class says in a property of its own."""
+        return self.declared if type(self).weights is Optimizer.weights else list(self.weights)
+
     def get_weights(self) -> list:
         """The optimizer's arrays, as numpy arrays in the order in which Keras 2.2.4 saves them; [] before training.
 
@@ -327,6 +333,13 @@ def _is_written(cls) -> bool:
         if _UPDATES & vars(base).keys():
             return True
     return False
+
+
+def _asked(variable, new):
+    """What `K.update` returns, whoever has replaced it meanwhile: optimizers around others do, to see what these ask
+    for. The pair where nobody has imported the backend."""
+    backend = sys.modules.get(f"{__name__.partition('.')[0]}.backend")
+    return (variable, new) if backend is None else backend.update(variable, new)
 
 
 def _loss_and_params(*args, loss=None, params=None):

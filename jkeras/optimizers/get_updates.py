@@ -7,6 +7,7 @@ that it updates are kept as a list, and those that it only reads are numbers whi
 """
 
 import operator
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ from jkeras.optimizers.view import View, places_of
 from jkeras.train.rule import Rule
 
 __all__ = ["Program", "Written"]
+
+
+# Methods keep what they ask for on the optimizer, which two models may share: one thread at a time.
+_asking = threading.RLock()
 
 
 class Written(View):
@@ -135,15 +140,16 @@ class Program:
         self.gradients = [SymbolicTensor(p.shape, p.dtype, f"{p.name}/gradient") for p in params]
         self.value = SymbolicTensor((), jnp.result_type(jnp.float32, *(p.dtype for p in params)), "loss")
         symbol = loss(self.value, self.gradients, params)
-        optimizer.updates, optimizer.weights = [], []
-        with writing():
+        with _asking, writing():
+            optimizer.updates, optimizer.declared = [], []
             self.asked = optimizer.get_updates(loss=symbol, params=params)
+            declared = optimizer.stated_weights()
         self.next_values = self._merged(self._pairs())
         self.nodes = self._nodes(self.next_values.values())
         self._check()
         self.reads_loss = symbol.node in self.nodes
         self._place_draws()
-        self.weights = [weight for weight in optimizer.declared if isinstance(weight, Variable)]
+        self.weights = [weight for weight in declared if isinstance(weight, Variable)]
         apart = dict.fromkeys([*params, self.iterations])
         found = dict.fromkeys([*self.next_values, *self.weights])
         self.slots = [variable for variable in found if variable not in apart]
@@ -193,7 +199,7 @@ class Program:
         return pairs
 
     def _merged(self, pairs) -> dict:
-        """variable -> next value. What is added to a variable adds up, as in Keras, on what is assigned to it."""
+        """variable -> next value. What is added to a variable adds up, as in Keras, on what is assigned to it last."""
         together: dict = {}
         for variable, new in pairs:
             together.setdefault(variable, []).append(new)
@@ -201,13 +207,9 @@ class Program:
         for variable, news in together.items():
             changes = [_increment(variable, new) for new in news]
             assigned = [new for new, change in zip(news, changes, strict=True) if change is None]
-            if len(assigned) > 1:
-                raise ValueError(
-                    f"{self.title} assigns {variable.name} {len(assigned)} times: which of them counts is not said."
-                )
             merged[variable] = news[0]
             if len(news) > 1:
-                total = assigned[0] if assigned else variable
+                total = assigned[-1] if assigned else variable
                 for change in changes:
                     if change is not None:
                         total = change[0](total, change[1])

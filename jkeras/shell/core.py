@@ -16,7 +16,7 @@ from jkeras import config, trees
 from jkeras.graph.scope import Finder
 from jkeras.graph.topology import Network
 
-__all__ = ["NetworkCore"]
+__all__ = ["NetworkCore", "frozen_state"]
 
 #: The sizes that unknown ones have in an example: of the batch, and of any other axis.
 _BATCH, _LENGTH = 2, 16
@@ -37,7 +37,7 @@ class NetworkCore:
         self.output_names = list(network.output_names)
         self.trained = list(dict.fromkeys(network.trainable_weights))
         self._own = network.variables()
-        trained, frozen = set(self.trained), _frozen_state(network)
+        trained, frozen = set(self.trained), frozen_state(network)
         self._trained = {path for path, variable in trees.leaves(self._own[0]) if variable in trained}
         self._kept = {path for path, variable in trees.leaves(self._own[1]) if variable in frozen}
         self._stateful = _stateful(network)
@@ -45,7 +45,7 @@ class NetworkCore:
 
     def _take_up(self, outside, updated):
         self.outside_variables, self.updated = tuple(outside), updated
-        found = {f"{place:04}": variable for place, variable in enumerate(self.outside_variables)}
+        found = trees.numbered(self.outside_variables)
         self.variables = (self._own[0], self._own[1] | ({trees.OUTSIDE: found} if found else {}))
         moving = self._stateful | updated
         self._moving = {path for path, variable in trees.leaves(self.variables[1]) if variable in moving}
@@ -119,7 +119,7 @@ class NetworkCore:
         return grown
 
 
-def _frozen_state(network) -> set:
+def frozen_state(network: Network) -> set:
     """The state variables of layers that are frozen (and not stateful): Keras 2.2.4 does not update those."""
     found: set = set()
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jkeras import callbacks as cbks
 from jkeras import random
+from jkeras.data import arrays
 from jkeras.train.observe import Observer, Progress, View
 from jkeras.train.state import means
 from jkeras.typing import Function
@@ -35,13 +36,14 @@ def unpack(values: Sequence):
 
 
 def numbers_of(report: dict, names: Sequence) -> list:
-    """The numbers of a report in the order of `names`, on the host."""
-    return list(map(float, jax.device_get([report[name] for name in names])))
+    """The numbers of a report in the order of `names`, numpy scalars."""
+    return [np.asarray(value)[()] for value in jax.device_get([report[name] for name in names])]
 
 
 def measured(metrics: dict, names: Sequence) -> list:
     """What running sums of losses and metrics have come to, in the order of `names`."""
-    return numbers_of(means(jax.device_get(metrics), np), names)
+    found = means(jax.device_get(metrics), np)
+    return [np.float64(found[name]) for name in names]
 
 
 def begun(callbacks: Iterable | None, key: Any):
@@ -101,7 +103,10 @@ class Fitting:
         self.callbacks = cbks.CallbackList([*own, *(callbacks or []), model.history])
         self.callbacks.set_model(model)
         self.callbacks.set_params({**params, "do_validation": held_out is not None})
-        held_out_arrays = None if validation is None else _with_weights(*validation)
+        held_out_arrays = None
+        if validation is not None:
+            inputs, targets, weights = validation
+            held_out_arrays = [*inputs, *targets, *arrays.with_ones(targets, weights)]  # as Keras hands them over
         for callback in self.callbacks:
             callback.validation_data = held_out_arrays
 
@@ -113,9 +118,6 @@ class Fitting:
         """Train; go on from `saved`, a backup of this run, if there is one. Returns the history."""
         model, trainer = self.model, self.trainer
         model.check_trainable()
-        if self.held_out is not None:
-            trainer.ready("test", self.held_out.example)
-        trainer.ready("train", self.source.example)
         model.stop_training = False
         epoch, start = (initial_epoch, 0) if saved is None else (saved["epoch"], saved["batch"])
         self._first = initial_epoch
@@ -125,8 +127,10 @@ class Fitting:
         self._observers = self._made_observers()
         self.callbacks.on_train_begin()
         with trainer.flight(self.run.key) as self.flight:
-            if saved is not None and start == 0:
-                self._restore(saved)
+            if saved is not None:  # which knows all that is read
+                self._get_ready()
+                if start == 0:
+                    self._restore(saved)
             while epoch < self.epochs and not model.stop_training:
                 self.epoch = epoch
                 self._run_epoch(start, saved if start else None)
@@ -135,6 +139,13 @@ class Fitting:
         if self.backup is not None:
             self.backup.remove()
         return model.history
+
+    def _get_ready(self):
+        """Find what steps read, from the first batches: a generator is first asked for one here, as in Keras."""
+        with self.flight.open():
+            self.trainer.ready("train", self.source.example)
+            if self.held_out is not None and self.held_out.examples is not None:
+                self.trainer.ready("test", self.held_out.example)
 
     def _made_observers(self):
         """What looks at the training steps: what callbacks bring along, those that want every batch, or progress, and
@@ -151,6 +162,7 @@ class Fitting:
             if saved is None:
                 model.reset_metrics()
             self.callbacks.on_epoch_begin(epoch)
+        self._get_ready()
         if saved is None:
             flight.start_metrics()
         else:
@@ -166,6 +178,8 @@ class Fitting:
                 model.reset_metrics()
         if self.held_out is not None and not broken_off:
             flight.start_metrics()
+            with flight.open():
+                self.trainer.ready("test", self.held_out.example)
             flight.run("test", self.held_out)
             with flight.open():
                 results = measured(flight.held.train_state.metrics, self.names)
@@ -224,15 +238,6 @@ class Fitting:
         paths, treedef = jax.tree_util.tree_flatten_with_path(train_state)
         names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
         return names, [leaf for _, leaf in paths], treedef.unflatten
-
-
-def _with_weights(inputs, targets, weights):
-    """The arrays of validation data in one list, as Keras hands them to callbacks: without weights all weigh 1."""
-    ones = [
-        np.ones(len(target), np.float32) if weight is None else weight
-        for target, weight in zip(targets, weights, strict=True)
-    ]
-    return [*inputs, *targets, *ones]
 
 
 def _agree(what, before, now):

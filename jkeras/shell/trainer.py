@@ -11,11 +11,11 @@ import numpy as np
 from jkeras import random, trees
 from jkeras.data import feeding
 from jkeras.graph.tensor import Variable, values_of
+from jkeras.interrupt import Shield
 from jkeras.optimizers.view import Source
 from jkeras.shell.core import NetworkCore
 from jkeras.train import loop, process
 from jkeras.train.dispatch import Feed, Programs
-from jkeras.train.interrupt import Shield
 from jkeras.train.mapping import OneDevice, copied, whole
 from jkeras.train.objective import Objective
 from jkeras.train.observe import Observer, View
@@ -138,6 +138,12 @@ class Trainer:
         finally:
             self._turn.release()
 
+    @property
+    def reads_optimizer(self) -> bool:
+        """Whether losses or layers read what the optimizer moves on, which reaches them between dispatches."""
+        own = [] if self.optimized is None else self.optimized.rule.view.own()
+        return not set(own).isdisjoint(self.core.outside_variables)
+
     def _flown(self) -> loop.Held:
         assert self._held is not None, "the weights are in the variables"
         return self._held
@@ -156,9 +162,11 @@ class Trainer:
         """Lend what can be lent; what flies elsewhere stays there, and gets its value at the end."""
         for variable in variables:
             owner = variable.lent_to
+            if not variable.lends:
+                continue
             if owner is not None and owner is not self and owner.flying:
                 self._foreign.append(variable)
-            elif variable.lends:
+            else:
                 variable.lend(self, holding=False)
 
     # ------------------------------------------------------------------------------------------------ gather, publish
@@ -305,13 +313,14 @@ class Trainer:
         """A pass of tests or predictions over `source`, beside whatever else runs: the state at its end, and what was
         seen last."""
         self.ready(kind, source.example)
-        state = self.current().replace(key=self.one_batch_key)
+        step = np.int32(0)
         if kind == "predict":
-            state = state.replace(step=np.int32(self._predicted + 1))
+            step = np.int32(self._predicted + 1)
             self._predicted += source.steps
-        moving, still = self.steps.parts(kind, self.mapping.near(state))
+        state = self.mapping.near(self.current().replace(key=self.one_batch_key, step=step))
+        moving, still = self.steps.parts(kind, state)
         if not moving["state"]:  # nothing has to be kept whole
-            held = loop.Held(self.steps.joined(state, moving, still))
+            held = loop.Held(state)
             view = loop.run(held, Feed(self.programs, kind, source), Shield(), observers)
             return held.train_state, view
         with Shield() as shield:
@@ -359,6 +368,8 @@ class Flight:
         if (programs, source) not in self._feeds:
             self._feeds[programs, source] = Feed(programs, kind, source)
         feed = self._feeds[programs, source]
+        if kind == "train" and self.trainer.reads_optimizer:
+            observers = [*observers, _EachStep()]
         return loop.run(self.held, feed, self.shield, observers, epoch=epoch, start=start)
 
     def start_metrics(self) -> None:
@@ -376,17 +387,15 @@ class _Running(loop.Held):
     def __init__(self, train_state: TrainState, trainer: Trainer):
         super().__init__(train_state, trainer.lock)
         self.trainer = trainer
-        self._unlent = {
-            variable: variable.current() for variable in trainer.core.outside_variables if not variable.lends
-        }
+        self._unlent: dict = {}
 
     def settle(self):
         self.trainer.optimizer.watch(self.trainer.optimized)
         opt_state = self.trainer.optimizer.with_hyperparameters(self.train_state.opt_state)
         self.train_state = self.train_state.replace(opt_state=opt_state)
-        for variable, value in self._unlent.items():
-            if variable.current() != value:
-                self._unlent[variable] = variable.current()
+        for variable in self.trainer.core.outside_variables:
+            if not variable.lends and not np.array_equal(self._unlent.get(variable), value := variable.current()):
+                self._unlent[variable] = value
                 self.trainer.refresh(variable)
 
 

@@ -13,28 +13,27 @@ import numpy as np
 from jkeras import callbacks as cbks
 from jkeras import optimizers
 from jkeras.data import arrays, feeding
-from jkeras.graph.topology import Network
+from jkeras.graph.tensor import map_symbols
 from jkeras.shell.core import NetworkCore
+from jkeras.shell.fed import batches_of, computed
 from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, measured, numbers_of, unpack
+from jkeras.shell.symbols import Answers
 from jkeras.shell.trainer import Trainer
 from jkeras.shell.training_generator import OnGenerators
 from jkeras.shell.training_utils import resolve_compile
-from jkeras.train.dispatch import RESIDENT_BYTES
 from jkeras.train.mapping import OneDevice, as_mapping
 from jkeras.train.observe import Progress
 
 __all__ = ["Trainable"]
 
 
-class Trainable(OnGenerators, Network):
+class Trainable(OnGenerators, Answers):
     """A network that can be compiled, trained, evaluated and asked for predictions."""
 
     #: Over which devices batches are split unless `compile` says so.
     default_devices = None
-    optimizer = None
     stop_training = False
     history = None
-    _spec = None
     _trainer: Trainer | None = None
     _mapping: OneDevice | None = None
 
@@ -42,7 +41,7 @@ class Trainable(OnGenerators, Network):
 
     def compile(
         self, optimizer: Any, loss: Any = None, metrics: Any = None, loss_weights: Any = None,
-        sample_weight_mode: Any = None, weighted_metrics: Any = None, target_tensors: None = None,
+        sample_weight_mode: Any = None, weighted_metrics: Any = None, target_tensors: Any = None,
         devices: int | Sequence | None = None, *, mapping: OneDevice | None = None,
     ):  # fmt: skip
         """Say how the model is to be trained.
@@ -55,7 +54,8 @@ class Trainable(OnGenerators, Network):
                 latter sample weights apply.
             loss_weights: a list or dict of factors for the outputs' losses.
             sample_weight_mode: None or 'temporal' (weights of shape (batch, time)), or a list or dict of these.
-            target_tensors: not available; targets are passed to `fit`.
+            target_tensors: a symbol, or a list or dict (by output name) of symbols, that are the targets. Unless it is
+                a hole, nothing is fed for one: it is computed for each batch.
             devices: a number of devices, or a list of them, over which each batch is split; None for one.
             mapping: how that is done, instead: one of `jkeras.train.OneDevice`, `Pmapped` (what `devices` means) and
                 `Meshed` (sharded batches, and weights by rules).
@@ -63,13 +63,11 @@ class Trainable(OnGenerators, Network):
         Raises:
             ValueError, TypeError: for unknown names, lists of the wrong length, devices that are not there.
         """
-        if target_tensors is not None:
-            raise ValueError("compile: target_tensors are not supported; pass the targets to fit, or use a generator.")
         self.optimizer = optimizers.get(optimizer)
         self.loss, self.metrics, self.loss_weights = loss, metrics or [], loss_weights
         self.sample_weight_mode, self.weighted_metrics = sample_weight_mode, weighted_metrics
         self._mapping = mapping or as_mapping(self.default_devices if devices is None else devices)
-        self._compile_arguments = (loss, loss_weights, metrics, weighted_metrics, sample_weight_mode)
+        self._compile_arguments = (loss, loss_weights, metrics, weighted_metrics, sample_weight_mode, target_tensors)
         if self.built:
             self.renew_trainer()
 
@@ -78,11 +76,11 @@ class Trainable(OnGenerators, Network):
         anew."""
         if self._trainer is not None:
             self._trainer.land()
-        self._trainer = self._spec = None
+        self._trainer = self._spec = self._symbols = None
         if self.optimizer is None:
             return
         self._spec = resolve_compile(self, *self._compile_arguments)
-        if not self._spec.targets and not (self.added_losses or self.losses):
+        if not self._spec.targets and not self.losses:
             raise ValueError("The model cannot be compiled because it has no loss to optimize.")
         mapping = OneDevice() if self.stateful else self._mapping
         self._trainer = Trainer(self.core(), self._spec.objective, self.optimizer, mapping)
@@ -116,12 +114,6 @@ class Trainable(OnGenerators, Network):
         """The names of what `evaluate` and `train_on_batch` return, in order."""
         return list(self.spec.metrics_names)
 
-    @property
-    def losses(self) -> list:
-        """What the layers add to the loss: the scalars of weight regularizers now, and `add_loss` symbols."""
-        weights = jax.tree.map(lambda variable: variable.value, self.variables()[0])
-        return self.regularization(weights) + list(self.added_losses)
-
     def check_trainable(self) -> None:
         """Warn if `trainable` was changed since `compile`."""
         if self._spec is not None and len(dict.fromkeys(self.trainable_weights)) != len(self.trainer.core.trained):
@@ -143,10 +135,17 @@ class Trainable(OnGenerators, Network):
 
     def _standardize_inputs(self, x):
         self._ensure_built(x)
-        shapes = [symbol.shape for symbol in self.inputs]
-        dtypes = [symbol.dtype for symbol in self.inputs]
-        inputs = arrays.standardize_inputs(x, self.input_names, shapes, dtypes, "input")
-        if inputs and len(inputs[0]) == 0:
+        shapes = [symbol.shape for symbol in self._feed_inputs]
+        dtypes = [symbol.dtype for symbol in self._feed_inputs]
+        x = map_symbols(arrays.Computed, x)
+        fed = iter(arrays.standardize_inputs(x, self._feed_input_names, shapes, dtypes, "input"))
+        inputs = [
+            next(fed) if layer.is_placeholder else arrays.Computed(symbol)
+            for layer, symbol in zip(self.input_layers, self.inputs, strict=True)
+        ]
+        if any(array is None for array in inputs):
+            raise ValueError(f"There are no data for the inputs {self._feed_input_names} of model {self.name}.")
+        if inputs and inputs[0].shape[0] == 0:
             raise ValueError("There are no examples: the arrays have length 0.")
         return inputs
 
@@ -154,16 +153,21 @@ class Trainable(OnGenerators, Network):
         """Checked (inputs, targets, weights), lists of arrays."""
         self._ensure_built(x)
         spec = self.spec
-        outputs = [self.outputs[place] for place in spec.targets]
         names = [self.output_names[place] for place in spec.targets]
         inputs = self._standardize_inputs(x)
-        targets = arrays.standardize_targets(
-            y,
-            names,
-            [symbol.shape for symbol in outputs],
-            [symbol.dtype for symbol in outputs],
-            [spec.loss_functions[place] for place in spec.targets],
+        found = arrays.standardize_targets(
+            map_symbols(arrays.Computed, y),
+            [self.output_names[place] for place in spec.fed],
+            [self.outputs[place].shape for place in spec.fed],
+            [self.outputs[place].dtype for place in spec.fed],
+            [spec.loss_functions[place] for place in spec.fed],
         )
+        if any(target is None for target in found):
+            raise ValueError(f"There are no data for the targets {self._feed_output_names} of model {self.name}.")
+        fed = dict(zip(spec.fed, found, strict=True))
+        targets = [
+            fed[place] if place in fed else arrays.Computed(spec.target_tensors[place]) for place in spec.targets
+        ]
         weights = arrays.standardize_weights(sample_weight, class_weight, names, spec.modes, targets)
         arrays.check_lengths(inputs, targets, weights)
         self._check_batch_size(inputs)
@@ -187,6 +191,8 @@ class Trainable(OnGenerators, Network):
                 )
             return data, self._standardize(*validation_data)
         if validation_split:
+            if any(isinstance(array, arrays.Computed) for array in jax.tree.leaves(data)):
+                raise ValueError("With data that symbols give, you cannot use `validation_split`.")
             return arrays.split_validation(data, validation_split)
         return data, None
 
@@ -226,28 +232,34 @@ class Trainable(OnGenerators, Network):
         epochs = _legacy_epochs(kwargs, epochs)
         self._ensure_built(x)
         spec = self.spec
-        if x is None or steps_per_epoch is not None or validation_steps is not None:
-            raise ValueError(
-                "fit trains on arrays: x and y are needed, and steps_per_epoch/validation_steps do not apply. For "
-                "generators use fit_generator."
-            )
+        if validation_steps is not None and steps_per_epoch is None:
+            raise ValueError("`validation_steps` goes with `steps_per_epoch`, which was not given.")
         run, saved = begun(callbacks, key)
-        batch_size = 32 if batch_size is None else int(batch_size)
         data = self._standardize(x, y, sample_weight, class_weight)
         data, validation = self._validation(data, validation_split, validation_data)
-        source = feeding.Arrays(data, batch_size, run.order(shuffle, batch_size), RESIDENT_BYTES)
-        held_out = None if validation is None else feeding.Arrays(validation, batch_size, None, RESIDENT_BYTES)
+        if validation_steps is not None and validation is None:
+            validation = self._standardize(None, None)  # all of which is computed
+        if validation is not None and steps_per_epoch is not None and validation_steps is None:
+            raise ValueError("Must specify `validation_steps` to perform validation when doing step-wise training.")
+        order = run.order(shuffle, 32 if batch_size is None else int(batch_size))
+        source = batches_of(data, batch_size, steps_per_epoch, "steps_per_epoch", order)
+        held_out = (
+            None if validation is None else batches_of(validation, batch_size, validation_steps, "validation_steps")
+        )
         metrics = spec.metrics_names + [f"val_{name}" for name in spec.metrics_names if held_out is not None]
-        params = {"batch_size": batch_size, "epochs": epochs, "steps": None, "samples": source.examples,
+        if steps_per_epoch is None and batch_size is None:
+            batch_size = 32
+        params = {"batch_size": batch_size, "epochs": epochs, "steps": steps_per_epoch, "samples": source.examples,
                   "verbose": verbose, "metrics": metrics}  # fmt: skip
-        return Fitting(self, source, held_out, run, callbacks, params, validation)(initial_epoch, saved)
+        shown = validation if steps_per_epoch is None else None  # what symbols give are no arrays
+        return Fitting(self, source, held_out, run, callbacks, params, shown)(initial_epoch, saved)
 
     # --------------------------------------------------------------------------------------------------- one batch
 
     @in_precision
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None):
         """One step of training on one batch; returns the loss, or [loss, metrics...] of the batch before the step."""
-        data = self._standardize(x, y, sample_weight, class_weight)
+        data = computed(self._standardize(x, y, sample_weight, class_weight))
         self.check_trainable()
         self.trainer.ready("train", lambda: (data, None))
         return unpack(numbers_of(self.trainer.train_batch(data).results, self.spec.metrics_names))
@@ -255,7 +267,7 @@ class Trainable(OnGenerators, Network):
     @in_precision
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None):
         """The loss, or [loss, metrics...], of one batch."""
-        data = self._standardize(x, y, sample_weight)
+        data = computed(self._standardize(x, y, sample_weight))
         _, view = self.trainer.run("test", feeding.Batches(lambda: iter([data])))
         return unpack(numbers_of(view.results, self.spec.metrics_names))
 
@@ -267,12 +279,11 @@ class Trainable(OnGenerators, Network):
         """The loss, or [loss, metrics...], over all examples, `batch_size` (32) at a time; names in `metrics_names`."""
         self._ensure_built(x)
         self.spec  # noqa: B018
-        if x is None or steps is not None:
-            raise ValueError("evaluate works on arrays: x and y are needed, and steps does not apply.")
-        data = self._standardize(x, y, sample_weight)
-        source = feeding.Arrays(data, 32 if batch_size is None else int(batch_size), None, RESIDENT_BYTES)
-        progress = cbks.Progbar(source.examples) if verbose == 1 else None
-        return self._evaluate(source, None if progress is None else lambda seen, steps, report: progress.update(seen))
+        source = batches_of(self._standardize(x, y, sample_weight), batch_size, steps, "steps")
+        progress = cbks.Progbar(source.examples or source.steps) if verbose == 1 else None
+        by_steps = source.examples is None
+        tell = lambda seen, steps, report: progress.update(steps if by_steps else seen)  # noqa: E731
+        return self._evaluate(source, None if progress is None else tell)
 
     def _evaluate(self, source, tell=None):
         """The loss, or [loss, metrics...], over a pass of `source`."""
@@ -288,22 +299,19 @@ class Trainable(OnGenerators, Network):
     @in_precision
     def predict(self, x: Any, batch_size: int | None = None, verbose: int = 0, steps: int | None = None):
         """The outputs for all examples of x, `batch_size` (32) at a time: numpy arrays, a list if there are several."""
-        if steps is not None:
-            raise ValueError("predict works on arrays: steps does not apply. For generators use predict_generator.")
         inputs = self._standardize_inputs(x)
         self._check_batch_size(inputs)
-        examples = len(inputs[0])
-        slices = arrays.batch_slices(examples, 32 if batch_size is None else int(batch_size))
-        source = feeding.Batches(lambda: (arrays.slice_rows(inputs, *each) for each in slices), len(slices), examples)
-        progress = cbks.Progbar(examples) if verbose == 1 else None
-        outputs = Outputs(examples, None if progress is None else lambda seen, steps: progress.update(seen))
+        source = batches_of(inputs, batch_size, steps, "steps", resident=False)
+        progress = cbks.Progbar(source.examples or source.steps) if verbose == 1 else None
+        tell = lambda seen, steps: progress.update(seen if source.examples else steps)  # noqa: E731
+        outputs = Outputs(source.examples, None if progress is None else tell)
         self.trainer.run("predict", source, [outputs])
         return unpack(outputs.finish())
 
     @in_precision
     def predict_on_batch(self, x: Any):
         """The outputs for one batch: a numpy array, a list if there are several."""
-        inputs = self._standardize_inputs(x)
+        inputs = computed(self._standardize_inputs(x))
         _, view = self.trainer.run("predict", feeding.Batches(lambda: iter([inputs])))
         return unpack([np.asarray(output) for output in view.results])
 

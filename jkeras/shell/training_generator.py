@@ -9,6 +9,8 @@ from typing import Any
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
 from jkeras.data.enqueuers import GeneratorEnqueuer, OrderedEnqueuer, Sequence
+from jkeras.data.workers import END
+from jkeras.shell.fed import computed
 from jkeras.shell.fitting import Fitting, Outputs, begun, in_precision, unpack
 from jkeras.train.dispatch import RESIDENT_BYTES
 from jkeras.typing import Function
@@ -109,7 +111,7 @@ class OnGenerators:
 
         def standardize(made):
             x, y, sample_weight = pair_of(made, name)
-            return self._standardize(x, y, sample_weight, class_weight)
+            return computed(self._standardize(x, y, sample_weight, class_weight))
 
         return standardize
 
@@ -153,7 +155,7 @@ class OnGenerators:
         steps = number_of_steps(generator, named["steps"], "steps", "predict_generator")
         progress = cbks.Progbar(steps) if verbose == 1 else None
         outputs = Outputs(None, None if progress is None else lambda seen, steps: progress.update(steps))
-        standardize = lambda made: self._standardize_inputs(inputs_of(made, "predict_generator"))  # noqa: E731
+        standardize = lambda made: computed(self._standardize_inputs(inputs_of(made, "predict_generator")))  # noqa: E731
         with streaming(generator, steps, standardize, makers, "predict_generator") as source:
             self.trainer.run("predict", source, [outputs])
         return unpack(outputs.finish())
@@ -171,41 +173,39 @@ class Workers:
     def __init__(self, workers: int, max_queue_size: int, use_multiprocessing: bool):
         self.workers, self.max_queue_size, self.use_multiprocessing = workers, max_queue_size, use_multiprocessing
 
-    @contextlib.contextmanager
     def batches(self, source: Any, limit: int, order: Function | None = None, skip: int = 0):
         """`limit` batches of `source`, the first `skip` ones left out; `order(epoch)` are the numbers of a Sequence's
-        batches. The workers end with the block."""
-        if not isinstance(source, Sequence):
-            if self.use_multiprocessing and self.workers > 1:
-                warnings.warn(
-                    "A generator in several processes is copied into each, and all copies give the same data. Use a "
-                    "jkeras.utils.Sequence, whose batches are divided among them.",
-                    stacklevel=6,
-                )
-            source = iter(source)
-            for _ in range(skip):
-                next(source, None)
-            enqueuer = GeneratorEnqueuer(source, self.use_multiprocessing, limit=limit) if self.workers else None
+        batches. Nothing is asked of it before the first batch is; the workers end when this generator is closed."""
+        if isinstance(source, Sequence):
+            yield from self._of_sequence(source, limit, order, *divmod(skip, max(len(source), 1)))
+            return
+        source = iter(source)
+        for _ in range(skip):
+            next(source, None)
+        if self.workers:
+            yield from self._ahead(GeneratorEnqueuer(source, self.use_multiprocessing, limit=limit))
         else:
-            epoch, position = divmod(skip, max(len(source), 1))
-            for past in range(epoch):  # for orders that go on from the one before, and data that change with epochs
-                if order is not None:
-                    order(past)
-                source.on_epoch_end()
-            if self.workers:
-                enqueuer = OrderedEnqueuer(
+            while (made := next(source, END)) is not END:  # `yield from` would close the user's generator
+                yield made
+
+    def _of_sequence(self, source, limit, order, epoch, position):
+        for past in range(epoch):  # for orders that go on from the one before, and data that change with epochs
+            if order is not None:
+                order(past)
+            source.on_epoch_end()
+        if self.workers:
+            yield from self._ahead(
+                OrderedEnqueuer(
                     source, self.use_multiprocessing, order=order, epoch=epoch, position=position, limit=limit
                 )
-            else:
-                with contextlib.closing(_in_turn(source, order, epoch, position)) as made:
-                    yield made
-                return
-        if enqueuer is None:
-            yield source
-            return
+            )
+        else:
+            yield from _in_turn(source, order, epoch, position)
+
+    def _ahead(self, enqueuer):
         with enqueuer:
             enqueuer.start(self.workers, self.max_queue_size)
-            yield enqueuer.get()
+            yield from enqueuer.get(with_none=True)
 
 
 def _order_of(source, run):
@@ -251,12 +251,19 @@ def number_of_steps(source: Any, steps: int | None, argument: str, name: str):
 
 @contextlib.contextmanager
 def streaming(source: Any, steps: int, standardize: Function, workers: Workers, name: str, epochs: int = 1, **options):
-    """`source`, a generator or a Sequence, as a `Stream` of `epochs` epochs of `steps` batches."""
+    """`source`, a generator or a Sequence, as a `Stream` of `epochs` epochs of `steps` batches, which is asked for its
+    first one when that is needed."""
     if not is_generator(source):
         if not hasattr(source, "__iter__"):
             raise TypeError(f"{name}: a generator or a Sequence is needed; got {type(source).__name__}.")
         source = iter(source)
-    with workers.batches(source, max(epochs, 0) * steps, **options) as made:
+    if not isinstance(source, Sequence) and workers.use_multiprocessing and workers.workers > 1:
+        warnings.warn(
+            "A generator in several processes is copied into each, and all copies give the same data. Use a "
+            "jkeras.utils.Sequence, whose batches are divided among them.",
+            stacklevel=5,
+        )
+    with contextlib.closing(workers.batches(source, max(epochs, 0) * steps, **options)) as made:
         yield feeding.Stream(made, steps, standardize, name)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jkeras import losses, metrics, traits
-from jkeras.graph.tensor import Variable
+from jkeras.graph.tensor import Variable, is_hole, is_symbol
 from jkeras.train.objective import Metric, Objective, Output
 
 __all__ = ["CompileSpec", "resolve_compile"]
@@ -24,6 +24,8 @@ class CompileSpec:
         modes: their sample-weight modes, 'temporal' or None.
         metrics_names: 'loss' and the names of what is logged beside it, in Keras's order.
         stateful_metrics: name -> metric object that keeps a running state.
+        target_tensors: position of an output -> the symbol that is its target.
+        fed: the positions of the outputs for whose targets data are passed; the other targets are computed.
     """
 
     objective: Objective
@@ -32,6 +34,12 @@ class CompileSpec:
     modes: list
     metrics_names: list
     stateful_metrics: dict
+    target_tensors: dict
+    fed: list
+
+    def mode(self, place: int) -> str | None:
+        """The sample-weight mode of the output at a position; None for one without a loss."""
+        return dict(zip(self.targets, self.modes, strict=True)).get(place)
 
 
 def _per_output(value, names, argument, default):
@@ -47,7 +55,7 @@ def _per_output(value, names, argument, default):
         if len(value) != len(names):
             raise ValueError(
                 f"When passing a list as {argument}, it should have one entry per model output. The model has "
-                f"{len(names)} outputs ({', '.join(names)}), but you passed {argument}={value}"
+                f"{len(names)} outputs, but you passed {argument.strip('`')}={value}. The outputs are: {names}"
             )
         return list(value)
     return [value] * len(names)
@@ -68,7 +76,7 @@ def _loss_functions(loss, names):
 def _loss_weights(loss_weights, names):
     if loss_weights is None:
         return [1.0] * len(names)
-    if not isinstance(loss_weights, (list, tuple, dict)):
+    if not isinstance(loss_weights, (list, dict)):
         raise TypeError(f"Could not interpret loss_weights argument: {loss_weights} - expected a list or a dict.")
     return _per_output(loss_weights, names, "loss_weights", 1.0)
 
@@ -90,9 +98,29 @@ def _metric_lists(specification, names):
     raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {specification}")
 
 
+def _target_tensors(given, names) -> dict:
+    """position -> symbol, of the targets that are given by symbols."""
+    if given is None:
+        return {}
+    if is_symbol(given):
+        if len(names) != 1:
+            raise ValueError(
+                f"The model has {len(names)} outputs, but you passed a single tensor as `target_tensors`. Expected a "
+                "list or a dict of tensors."
+            )
+        given = [given]
+    if not isinstance(given, (list, tuple, dict)):
+        raise TypeError(
+            f"Expected `target_tensors` to be a symbol, a list of symbols, or a dict of them. Found: {given}"
+        )
+    found = enumerate(_per_output(given, names, "`target_tensors`", None))
+    return {place: symbol for place, symbol in found if symbol is not None}
+
+
 def resolve_compile(
-    model: Any, loss: Any, loss_weights: Any, metric_spec: Any, weighted_spec: Any, sample_weight_mode: Any
-) -> CompileSpec:
+    model: Any, loss: Any, loss_weights: Any, metric_spec: Any, weighted_spec: Any, sample_weight_mode: Any,
+    target_tensors: Any = None,
+) -> CompileSpec:  # fmt: skip
     """The meaning of the arguments of `model.compile`.
 
     Raises:
@@ -135,4 +163,6 @@ def resolve_compile(
             )
         )
     targets = [place for place, function in enumerate(functions) if function is not None]
-    return CompileSpec(Objective(outputs), functions, targets, [modes[p] for p in targets], logged, stateful)
+    modes, tensors = [modes[place] for place in targets], _target_tensors(target_tensors, names)
+    fed = [place for place in targets if place not in tensors or is_hole(tensors[place])]
+    return CompileSpec(Objective(outputs), functions, targets, modes, logged, stateful, tensors, fed)

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jkeras.interrupt import Shield
 from jkeras.train.dispatch import Dispatch, Feed
-from jkeras.train.interrupt import Shield
 from jkeras.train.observe import View
 from jkeras.train.state import TrainState
 from jkeras.train.step import Steps

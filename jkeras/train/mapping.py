@@ -247,7 +247,7 @@ class Meshed(OneDevice):
 
     Raises:
         ValueError: if there are not as many devices, or a rule names an axis that is not there; when state is placed,
-            if a weight cannot be split as its rule says.
+            if a rule matches no weight, or a weight cannot be split as its rule says.
 
     Example:
         >>> from jax.sharding import PartitionSpec
@@ -324,6 +324,13 @@ class Meshed(OneDevice):
         return sharding
 
     def place(self, state: Any):
+        if hasattr(state, "params"):
+            paths = ["/".join(path) for path, _ in trees.leaves(trees.merge(state.params, state.frozen))]
+            for pattern in self.rules:
+                if not fnmatch.filter(paths, pattern):
+                    raise ValueError(
+                        f"Meshed: the rule {pattern!r} matches no parameter. The parameters are {', '.join(paths)}."
+                    )
         return self._mapped(state, lambda array, sharding: jax.device_put(whole(array), sharding, may_alias=False))
 
     def near(self, tree: Any):

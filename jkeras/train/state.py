@@ -44,7 +44,7 @@ class TrainState:
 
     def replace(self, **changes) -> "TrainState":
         """The same state with some parts exchanged."""
-        return dataclasses.replace(self, **changes)
+        return TrainState(**{**vars(self), **changes})
 
 
 def means(metrics: dict, numpy: Any = jnp) -> dict:

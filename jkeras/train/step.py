@@ -54,6 +54,7 @@ class Steps:
     def __init__(self, core: Core, objective: Objective | None = None, rule: Rule | None = None):
         self.core, self.rule = core, rule
         self.objective = objective or Objective([Output(name, None) for name in core.output_names])
+        self._no_metrics = self._zeros()
 
     def init(self, key: Any, params: dict | None = None, state: dict | None = None) -> TrainState:
         """The first `TrainState`: weights drawn from `key` unless they are given."""
@@ -78,6 +79,9 @@ class Steps:
 
     def no_metrics(self) -> dict:
         """Running sums of nothing yet."""
+        return self._no_metrics
+
+    def _zeros(self):
         running = self.objective.running
         zeros = {name: np.zeros((), np.float32) for name in ("loss", *self.objective.names)}
         return {

@@ -1,8 +1,11 @@
-"""The progress bar, and small helpers on lists, arrays, shapes and names."""
+"""The progress bar, functions as text, and small helpers on lists, arrays, shapes and names."""
 
+import codecs
+import marshal
 import re
 import sys
 import time
+import types
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,9 +21,9 @@ from jkeras.serialize.objects import (
 )
 
 __all__ = [
-    "CustomObjectScope", "Progbar", "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "has_arg",
-    "is_all_none", "object_list_uid", "serialize_keras_object", "slice_arrays", "to_list", "to_snake_case",
-    "transpose_shape", "unpack_singleton",
+    "CustomObjectScope", "Progbar", "custom_object_scope", "deserialize_keras_object", "func_dump", "func_load",
+    "get_custom_objects", "has_arg", "is_all_none", "object_list_uid", "serialize_keras_object", "slice_arrays",
+    "to_list", "to_snake_case", "transpose_shape", "unpack_singleton",
 ]  # fmt: skip
 
 
@@ -138,6 +141,48 @@ class Progbar:
             plain = (abs(mean) if self.verbose == 1 else mean) > 1e-3
             shown += f" - {name}: {mean:.4f}" if plain else f" - {name}: {mean:.4e}"
         return shown
+
+
+# ------------------------------------------------------------------------------------------------ functions as text
+
+
+def func_dump(func: Any) -> tuple:
+    """A Python function as (code, defaults, closure): the code in base64, as Keras writes it."""
+    code = codecs.encode(marshal.dumps(func.__code__), "base64").decode("ascii")
+    closure = tuple(cell.cell_contents for cell in func.__closure__) if func.__closure__ else None
+    return code, func.__defaults__, closure
+
+
+def func_load(code: Any, defaults: Any = None, closure: Any = None, globs: dict | None = None):
+    """The function that `func_dump` wrote. Calling it runs that code: only for what comes from whom you trust.
+
+    Arguments:
+        code: the code in base64, or all that `func_dump` returned, also as a list; also in the form of Keras before
+            2.1.2, which has no base64.
+        defaults, closure: the default arguments and the values (or cells) of the enclosing variables.
+        globs: the names that the function sees as globals, those of this module if not given.
+
+    Raises:
+        ValueError: if it is no code, or that of another version of Python.
+    """
+    if isinstance(code, (list, tuple)):
+        code, defaults, closure = code
+    try:
+        try:
+            raw = codecs.decode(code.encode("ascii"), "base64")
+        except ValueError:
+            raw = code.encode("raw_unicode_escape")
+        function_code = marshal.loads(raw)
+    except (ValueError, EOFError, TypeError) as error:
+        raise ValueError(
+            f"The code of a function could not be read ({error}): Python code in files can only be read by the version "
+            "of Python that wrote it."
+        ) from error
+    cells = None
+    if closure is not None:
+        cells = tuple(value if isinstance(value, types.CellType) else types.CellType(value) for value in closure)
+    defaults = None if defaults is None else tuple(defaults)
+    return types.FunctionType(function_code, globals() if globs is None else globs, None, defaults, cells)
 
 
 # ---------------------------------------------------------------------------------------------------- small helpers

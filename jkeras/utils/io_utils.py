@@ -1,15 +1,17 @@
-"""Arrays in HDF5 files, read as they are needed, and a question before a file is overwritten."""
+"""Arrays in HDF5 files, read as they are needed; such files as dicts; a question before a file is overwritten."""
 
 import math
 import operator
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from jkeras.serialize import hdf5
 from jkeras.typing import Function, PathLike
 
-__all__ = ["HDF5Matrix", "ask_to_proceed_with_overwrite"]
+__all__ = ["H5Dict", "HDF5Matrix", "ask_to_proceed_with_overwrite", "h5dict"]
 
 
 class HDF5Matrix:
@@ -147,3 +149,109 @@ def ask_to_proceed_with_overwrite(filepath: PathLike) -> bool:
     if answer == "y":
         print("With overwrite=True this question is not asked.")
     return answer == "y"
+
+
+class H5Dict:
+    """An HDF5 file or group, or a dict, as one kind of dict: of texts, lists of names, arrays, and dicts of such.
+
+    What is asked for and is not there is made, a group, unless the mode is 'r'.
+
+    Arguments:
+        path: a path, an h5py group, or a dict.
+        mode: as of `open`: 'r' to read, 'w' to write anew, 'a' for both.
+
+    Raises:
+        TypeError: if `path` is none of these.
+
+    Example:
+        >>> held = H5Dict({})
+        >>> held["layers"]["size"] = np.arange(3)
+        >>> held["layers"]["size"]
+        array([0, 1, 2])
+    """
+
+    def __init__(self, path: Any, mode: str = "a"):
+        import h5py
+
+        self.read_only, self._opened = mode == "r", isinstance(path, str)
+        if self._opened:
+            self.data: Any = h5py.File(path, mode)
+        elif isinstance(path, (h5py.Group, dict)):
+            self.data = path
+            if mode == "w":
+                path.clear()
+        else:
+            raise TypeError(f"H5Dict: a path, an h5py group or a dict was expected. Received: {type(path).__name__}")
+
+    def _part(self, group):
+        return H5Dict(group, "r" if self.read_only else "a")
+
+    def __getitem__(self, attr: str) -> Any:
+        if attr not in self:
+            if self.read_only:
+                raise ValueError(f"H5Dict: there is no {attr!r}, and in read only mode none can be made.")
+            if isinstance(self.data, dict):
+                self.data[attr] = {}
+            else:
+                self.data.create_group(attr)
+        if isinstance(self.data, dict):
+            value = self.data[attr]
+            return self._part(value) if isinstance(value, dict) else value
+        if attr in self.data:
+            value = self.data[attr]
+            return np.asarray(value) if hasattr(value, "dtype") else self._part(value)
+        if attr not in self.data.attrs:
+            return hdf5.read_names(self.data, attr)
+        value = self.data.attrs[attr]
+        return value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "SO" else value
+
+    def __setitem__(self, attr: str, val: Any) -> None:
+        if self.read_only:
+            raise ValueError(f"H5Dict: {attr!r} cannot be set in read only mode.")
+        if not isinstance(self.data, dict) and attr in self.data:
+            raise KeyError(f"H5Dict: there is a group or an array named {attr!r} already.")
+        if isinstance(self.data, dict):
+            self.data[attr] = val
+        elif isinstance(val, (np.ndarray, np.generic)):
+            self.data.create_dataset(attr, data=val)
+        elif isinstance(val, list):
+            hdf5.write_names(self.data, attr, [name.decode() if isinstance(name, bytes) else name for name in val])
+        else:
+            self.data.attrs[attr] = val
+
+    def __contains__(self, key: str) -> bool:
+        if isinstance(self.data, dict):
+            return key in self.data
+        return key in self.data or key in self.data.attrs or f"{key}0" in self.data.attrs
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator:
+        return iter(self.data)
+
+    iter = __iter__
+
+    def __getattr__(self, attr: str) -> Any:
+        if attr == "data":  # while it is copied or unpickled
+            raise AttributeError(attr)
+        return getattr(self.data, attr)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """What is there under `key`, or `default`."""
+        return self[key] if key in self else default  # noqa: SIM401 (this is what `get` means)
+
+    def update(self, *args: Any) -> None:
+        """Set each item of a dict, or of (key, value) pairs."""
+        for key, value in dict(*args).items():
+            self[key] = value
+
+    def close(self) -> None:
+        """Write what was set, and close the file that `path` named."""
+        if not isinstance(self.data, dict):
+            self.data.file.flush()
+        if self._opened:
+            self.data.close()
+
+
+h5dict = H5Dict

@@ -1,12 +1,18 @@
-"""What a model looks like on the screen, and how many parameters it has."""
+"""What a model looks like on the screen, how many parameters it has, where it starts; weights in other layouts."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from jkeras.graph.function import nodes_between
+import numpy as np
 
-__all__ = ["count_params", "print_summary"]
+from jkeras.graph.function import nodes_between
+from jkeras.utils.conv_utils import convert_kernel
+
+__all__ = [
+    "convert_all_kernels_in_model", "convert_dense_weights_data_format", "convert_kernel", "count_params",
+    "get_source_inputs", "print_summary",
+]  # fmt: skip
 
 
 def count_params(weights: Iterable[Any]) -> int:
@@ -92,3 +98,68 @@ def _connections(model, layer) -> list:
         if node in relevant
         for source, index, tensor in (symbol._keras_history for symbol in node.call_inputs)
     ]
+
+
+def get_source_inputs(tensor: Any, layer: Any = None, node_index: int | None = None) -> Any:
+    """The inputs that `tensor` is computed from, each once; of what no layer made, the tensor itself.
+
+    Arguments:
+        tensor: a symbol.
+        layer, node_index: the layer and the number of its call to start from, in place of those that made `tensor`.
+
+    Example:
+        >>> x = Input(shape=(4,))
+        >>> get_source_inputs(Dense(2)(x)) == [x]
+        True
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return tensor
+    if layer is None or node_index:
+        layer, node_index, _ = history
+    if not layer._inbound_nodes:
+        return [tensor]
+    node = layer._inbound_nodes[node_index or 0]
+    if not node.call_inputs:
+        return list(node.outputs)
+    found: list = []
+    for symbol in node.call_inputs:
+        sources = get_source_inputs(symbol)
+        found += [source for source in (sources if isinstance(sources, list) else [sources]) if source not in found]
+    return found
+
+
+def convert_all_kernels_in_model(model: Any) -> None:
+    """Turn the windows of all convolution kernels of a model around: Theano's convolutions and TensorFlow's."""
+    for layer in model.layers:
+        if type(layer).__name__ in ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose"):
+            kernel, *rest = layer.get_weights()
+            layer.set_weights([convert_kernel(kernel), *rest])
+
+
+def convert_dense_weights_data_format(
+    dense: Any, previous_feature_map_shape: Sequence[int], target_data_format: str = "channels_first"
+) -> None:
+    """Reorder the weights of a `Dense` layer for features in another layout that a `Flatten` puts in one row.
+
+    Arguments:
+        dense: the layer behind the `Flatten`.
+        previous_feature_map_shape: three sizes, of the features before the `Flatten` in the target layout.
+        target_data_format: the layout of the model that the weights are for.
+
+    Raises:
+        ValueError: if the layout is neither 'channels_first' nor 'channels_last'.
+    """
+    if target_data_format == "channels_first":
+        channels, *window = previous_feature_map_shape
+        before, order = (*window, channels), (2, 0, 1, 3)
+    elif target_data_format == "channels_last":
+        *window, channels = previous_feature_map_shape
+        before, order = (channels, *window), (1, 2, 0, 3)
+    else:
+        raise ValueError(
+            "`target_data_format` must be 'channels_first' or 'channels_last'. Received: " + repr(target_data_format)
+        )
+    kernel, *bias = dense.get_weights()
+    moved = np.transpose(kernel.reshape(*before, -1), order)
+    dense.set_weights([moved.reshape(kernel.shape), *bias])

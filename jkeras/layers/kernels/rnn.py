@@ -1,16 +1,17 @@
 """The loop over time, and the arithmetic of the recurrent cells.
 
-`loop` runs any step function. `lstm` and `gru` run a whole sequence with a gradient of their own: autodiff would add to
-the gradients of the weights once per time step, here each of them is one matrix product over all steps at the end.
-They can be differentiated backwards as often as one likes, but not forwards (`jax.jvp`): that takes `loop`.
+`loop` runs any step function. `lstm` and `gru` run a whole sequence with a derivative of their own: autodiff would add
+to the gradients of the weights once per time step. Here what changes of weights and inputs do to the gates is computed
+for all steps at once, before the loop over time; transposed, it is one matrix product per weight, after the loop.
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 __all__ = ["gru", "gru_step", "loop", "lstm", "lstm_step", "project", "time_major"]
@@ -156,21 +157,22 @@ def _before(initial, states):
     return jnp.concatenate([initial[None], states[:-1]])
 
 
-def _product(left, right):
-    """The sum over time and batch of the outer products, (size of left, size of right)."""
-    return left.reshape((-1, left.shape[-1])).T @ right.reshape((-1, right.shape[-1]))
+def _changes(*products):
+    """The sum of `function(tangent)` over the pairs (function, tangent), those without a tangent aside; 0 if none has
+    one."""
+    given = [function(tangent) for function, tangent in products if not _is_zero(tangent)]
+    return sum(given[1:], given[0]) if given else 0.0
 
 
-def _column(keep, dtype):
-    return None if keep is None else keep[..., None].astype(dtype)
+def _is_zero(tangent):
+    return tangent is None or isinstance(tangent, SymbolicZero)
 
 
-def _with_own_gradient(function) -> Any:
-    """A function of options, which are no arrays, and of arrays, whose gradient `defvjp` takes."""
-    return jax.custom_vjp(function, nondiff_argnums=(0,))
+def _start(tangent, initial):
+    return jnp.zeros_like(initial) if _is_zero(tangent) else tangent
 
 
-@_with_own_gradient
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def lstm(
     options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, carry: jax.Array, keep: jax.Array | None
 ):
@@ -207,17 +209,12 @@ def _lstm_forward(options, weights, inputs, hidden, carry, keep, save):
     return hiddens, carries, gates, states
 
 
-def _lstm_saved(options, weights, inputs, hidden, carry, keep):
-    hiddens, carries, gates, states = _lstm_forward(options, weights, inputs, hidden, carry, keep, save=True)
-    outputs = hiddens if options[2] else None
-    return (outputs, *states), (weights, inputs, hidden, carry, keep, hiddens, carries, gates)
-
-
-def _lstm_gradient(options, saved, gradients):
+@functools.partial(lstm.defjvp, symbolic_zeros=True)
+def _lstm_tangents(options, primals, tangents):
     activation, recurrent_activation, sequences = options
-    weights, inputs, hidden, carry, keep, hiddens, carries, gates = saved
-    kernel, recurrent_kernel, bias = weights
-    of_outputs, of_hidden, of_carry = gradients
+    (kernel, recurrent_kernel, _), inputs, hidden, carry, keep = primals
+    (to_kernel, to_recurrent_kernel, to_bias), to_inputs, to_hidden, to_carry, _ = tangents
+    hiddens, carries, gates, states = _lstm_forward(options, *primals, save=True)
     before = _before(carry, carries)
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     (i, i_slope), (f, f_slope), (o, o_slope) = (_slope(recurrent_activation, gate) for gate in (i, f, o))
@@ -226,35 +223,29 @@ def _lstm_gradient(options, saved, gradients):
     # what a gate's sum does to the new carry (i, f, g) or to the output (o); what the new carry does to the output
     factors = (g * i_slope, before * f_slope, i * g_slope, new * o_slope)
     through = o * new_slope
-    transposed = recurrent_kernel.T
-
-    def body(states, now):
-        of_hidden, of_carry = states
-        of_output, (to_i, to_f, to_g, to_o), f, through, keep = now
-        if of_output is not None:
-            of_hidden = of_hidden + of_output
-        skipped = (0.0, 0.0)
-        if keep is not None:
-            skipped = (1 - keep) * of_hidden, (1 - keep) * of_carry
-            of_hidden, of_carry = keep * of_hidden, keep * of_carry
-        of_carry = of_carry + through * of_hidden
-        of_gates = jnp.concatenate([of_carry * to_i, of_carry * to_f, of_carry * to_g, of_hidden * to_o], axis=-1)
-        return (of_gates @ transposed + skipped[0], of_carry * f + skipped[1]), of_gates
-
-    steps = (of_outputs if sequences else None, factors, f, through, _column(keep, gates.dtype))
-    (of_hidden, of_carry), of_gates = lax.scan(body, (of_hidden, of_carry), steps, reverse=True)
-    of_weights = (
-        _product(inputs, of_gates),
-        _product(_before(hidden, hiddens), of_gates),
-        None if bias is None else of_gates.sum((0, 1)),
+    to_gates = jnp.zeros_like(gates) + _changes(
+        (lambda change: inputs @ change, to_kernel),
+        (lambda change: change @ kernel, to_inputs),
+        (lambda change: _before(hidden, hiddens) @ change, to_recurrent_kernel),
+        (lambda change: change, to_bias),
     )
-    return of_weights, of_gates @ kernel.T, of_hidden, of_carry, None
+
+    def body(changes, now):
+        to_hidden, to_carry = changes
+        to_gates, (of_i, of_f, of_g, of_o), f, through, keep = now
+        to_i, to_f, to_g, to_o = jnp.split(to_gates + to_hidden @ recurrent_kernel, 4, axis=-1)
+        new_carry = f * to_carry + of_i * to_i + of_f * to_f + of_g * to_g
+        new = (of_o * to_o + through * new_carry, new_carry)
+        if keep is not None:
+            new = tuple(_choose(keep, n, s) for n, s in zip(new, changes, strict=True))
+        return new, new[0] if sequences else None
+
+    start = _start(to_hidden, hidden), _start(to_carry, carry)
+    changes, of_outputs = lax.scan(body, start, (to_gates, factors, f, through, keep))
+    return (hiddens if sequences else None, *states), (of_outputs, *changes)
 
 
-lstm.defvjp(_lstm_saved, _lstm_gradient)
-
-
-@_with_own_gradient
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, keep: jax.Array | None):
     """A GRU over a whole sequence.
 
@@ -296,16 +287,12 @@ def _gru_forward(options, weights, inputs, hidden, keep, save):
     return hiddens, sums, resets, state
 
 
-def _gru_saved(options, weights, inputs, hidden, keep):
-    hiddens, sums, resets, state = _gru_forward(options, weights, inputs, hidden, keep, save=True)
-    return (hiddens if options[3] else None, state), (weights, inputs, hidden, keep, hiddens, sums, resets)
-
-
-def _gru_gradient(options, saved, gradients):
+@functools.partial(gru.defjvp, symbolic_zeros=True)
+def _gru_tangents(options, primals, tangents):
     activation, recurrent_activation, reset_after, sequences = options
-    weights, inputs, hidden, keep, hiddens, sums, resets = saved
-    kernel, recurrent_kernel, bias, recurrent_bias = weights
-    of_outputs, of_hidden = gradients
+    (kernel, recurrent_kernel, _, _), inputs, hidden, keep = primals
+    (to_kernel, to_recurrent_kernel, to_bias, to_recurrent_bias), to_inputs, to_hidden, _ = tangents
+    hiddens, sums, resets, state = _gru_forward(options, *primals, save=True)
     units = hidden.shape[-1]
     before = _before(hidden, hiddens)
     z, r, candidate = jnp.split(sums, 3, axis=-1)
@@ -313,45 +300,41 @@ def _gru_gradient(options, saved, gradients):
     candidate, candidate_slope = _slope(activation, candidate)
     # what a gate's sum does to the new state (z, candidate), or to the candidate's sum (r)
     factors = ((before - candidate) * z_slope, (resets if reset_after else before) * r_slope, (1 - z) * candidate_slope)
-    transposed = recurrent_kernel.T
 
-    def body(of_hidden, now):
-        of_output, (to_z, to_r, to_candidate), z, r, keep = now
-        if of_output is not None:
-            of_hidden = of_hidden + of_output
-        skipped = 0.0
-        if keep is not None:
-            skipped, of_hidden = (1 - keep) * of_hidden, keep * of_hidden
-        of_z, of_candidate = of_hidden * to_z, of_hidden * to_candidate
+    def of_state(change):
         if reset_after:
-            of_reset = of_candidate * r
-            of_r = of_candidate * to_r
-            back = jnp.concatenate([of_z, of_r, of_reset], axis=-1) @ transposed
-        else:
-            of_reset = of_candidate @ transposed[2 * units :]
-            of_r = of_reset * to_r
-            back = jnp.concatenate([of_z, of_r], axis=-1) @ transposed[: 2 * units] + of_reset * r
-        return of_hidden * z + back + skipped, (of_z, of_r, of_candidate)
+            return by_reset(before @ change)
+        gates, candidates = jnp.split(change, [2 * units], axis=1)
+        return jnp.concatenate([before @ gates, (r * before) @ candidates], axis=-1)
 
-    steps = (of_outputs if sequences else None, factors, z, r, _column(keep, sums.dtype))
-    of_hidden, of_sums = lax.scan(body, of_hidden, steps, reverse=True)
-    of_z, of_r, of_candidate = of_sums
-    of_sums = jnp.concatenate(of_sums, axis=-1)
-    if reset_after:
-        of_products = jnp.concatenate([of_z, of_r, of_candidate * r], axis=-1)
-        of_recurrent_kernel = _product(before, of_products)
-    else:
-        of_products = jnp.concatenate([of_z, of_r], axis=-1)
-        of_recurrent_kernel = jnp.concatenate(
-            [_product(before, of_products), _product(r * before, of_candidate)], axis=-1
-        )
-    of_weights = (
-        _product(inputs, of_sums),
-        of_recurrent_kernel,
-        None if bias is None else of_sums.sum((0, 1)),
-        None if recurrent_bias is None else of_products.sum((0, 1)),
+    def by_reset(change):
+        gates, candidates = jnp.split(jnp.broadcast_to(change, sums.shape), [2 * units], axis=-1)
+        return jnp.concatenate([gates, r * candidates], axis=-1)
+
+    to_sums = jnp.zeros_like(sums) + _changes(
+        (lambda change: inputs @ change, to_kernel),
+        (lambda change: change @ kernel, to_inputs),
+        (lambda change: change, to_bias),
+        (of_state, to_recurrent_kernel),
+        (by_reset, to_recurrent_bias),
     )
-    return of_weights, of_sums @ kernel.T, of_hidden, None
+    of_gates, of_candidate = jnp.split(recurrent_kernel, [2 * units], axis=1)
 
+    def body(to_hidden, now):
+        to_sums, (of_z, of_r, of_c), z, r, keep = now
+        to_z, to_r, to_candidate = jnp.split(to_sums, 3, axis=-1)
+        if reset_after:
+            by_z, by_r, by_candidate = jnp.split(to_hidden @ recurrent_kernel, 3, axis=-1)
+            to_r = to_r + by_r
+            to_candidate = to_candidate + r * by_candidate + of_r * to_r
+        else:
+            by_z, by_r = jnp.split(to_hidden @ of_gates, 2, axis=-1)
+            to_r = to_r + by_r
+            to_candidate = to_candidate + (r * to_hidden + of_r * to_r) @ of_candidate
+        new = z * to_hidden + of_z * (to_z + by_z) + of_c * to_candidate
+        if keep is not None:
+            new = _choose(keep, new, to_hidden)
+        return new, new if sequences else None
 
-gru.defvjp(_gru_saved, _gru_gradient)
+    change, of_outputs = lax.scan(body, _start(to_hidden, hidden), (to_sums, factors, z, r, keep))
+    return (hiddens if sequences else None, state), (of_outputs, change)

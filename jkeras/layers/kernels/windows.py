@@ -92,12 +92,14 @@ def conv_output_length(input_length: int | None, filter_size: int, padding: str,
     if input_length is None:
         return None
     span = (filter_size - 1) * dilation + 1
-    length = {
+    lengths = {
         "valid": input_length - span + 1,
         "same": input_length,
         "causal": input_length,
         "full": input_length + span - 1,
-    }[padding]
+    }
+    assert padding in lengths, f"padding must be one of {list(lengths)}. Received: {padding!r}"  # as in Keras
+    length = lengths[padding]
     return (length + stride - 1) // stride
 
 

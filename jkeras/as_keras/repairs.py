@@ -1,0 +1,77 @@
+"""What Python and numpy have dropped since Keras 2 was new, put back on request."""
+
+import collections
+import collections.abc
+import fractions
+import functools
+import inspect
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["install", "print_used"]
+
+_used: dict[str, str] = {}  # name -> the place where it was used first
+
+ArgSpec = collections.namedtuple("ArgSpec", "args varargs keywords defaults")
+
+
+def _getargspec(func: Callable) -> ArgSpec:
+    return ArgSpec(*inspect.getfullargspec(func)[:4])
+
+
+def _asscalar(a: Any) -> Any:
+    return np.asarray(a).item()
+
+
+_NUMPY = {
+    "float": float, "int": int, "bool": bool, "object": object, "str": str, "complex": complex, "long": int,
+    "unicode": str, "float_": np.float64, "complex_": np.complex128, "string_": np.bytes_, "unicode_": np.str_,
+    "Inf": np.inf, "Infinity": np.inf, "infty": np.inf, "PINF": np.inf, "NINF": -np.inf, "NaN": np.nan, "NAN": np.nan,
+    "product": np.prod, "cumproduct": np.cumprod, "sometrue": np.any, "alltrue": np.all, "asscalar": _asscalar,
+    "row_stack": np.vstack, "in1d": np.isin, "trapz": np.trapezoid, "msort": functools.partial(np.sort, axis=0),
+}  # fmt: skip
+# module -> name -> what stands for it. Each is only asked for where the module itself does not have it.
+_DROPPED: dict[Any, Mapping[str, Any]] = {
+    np: _NUMPY,
+    inspect: {"getargspec": _getargspec, "ArgSpec": ArgSpec},
+    collections: {name: getattr(collections.abc, name) for name in collections.abc.__all__},
+    fractions: {"gcd": math.gcd},
+    time: {"clock": time.perf_counter},
+}
+
+
+def _repair(module, dropped):
+    """Let `module` have what is in `dropped`, and note who asks for it."""
+    otherwise = vars(module).get("__getattr__")
+
+    def find(name):
+        if name in dropped:
+            caller: Any = sys._getframe(1)
+            while caller is not None and caller.f_globals.get("__name__") == "importlib._bootstrap":
+                caller = caller.f_back
+            _used.setdefault(f"{module.__name__}.{name}", f"{caller.f_code.co_filename}:{caller.f_lineno}")
+            return dropped[name]
+        if otherwise is not None:
+            return otherwise(name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    module.__getattr__ = find
+
+
+def install() -> None:
+    """Put back what was dropped, in this process and in those that it starts."""
+    os.environ["JKERAS_REPAIR"] = "1"
+    for module, dropped in _DROPPED.items():
+        _repair(module, dropped)
+
+
+def print_used() -> None:
+    """Print what was put back and used, and where first."""
+    for name, place in _used.items():
+        print(f"jkeras --repair: {place} uses {name}, which is no longer there", file=sys.stderr)

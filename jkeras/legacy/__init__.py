@@ -1,0 +1,1 @@
+"""Keras's address of what it kept of Keras 1."""

@@ -1,0 +1,1 @@
+"""Models in the clothes of other libraries; `jkeras.wrappers.scikit_learn` is imported by its name."""
