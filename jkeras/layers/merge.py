@@ -77,7 +77,7 @@ class _Merge(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         masks = [part for part in mask or () if part is not None]
-        return functools.reduce(operator.and_, _same_rank(masks)) if masks else None
+        return functools.reduce(jnp.logical_and, _same_rank(masks)) if masks else None
 
 
 class Add(_Merge):
@@ -197,7 +197,7 @@ class Concatenate(_Merge):
         rank = min(part.ndim for part in masks)
         axis = self.axis % inputs[0].ndim
         if axis >= rank:  # all parts of a step, side by side, share its place in the mask
-            return functools.reduce(operator.and_, masks)
+            return functools.reduce(jnp.logical_and, masks)
         parts = [
             jnp.ones(array.shape[:rank], bool) if part is None else part
             for array, part in zip(inputs, mask, strict=True)
