@@ -7,6 +7,7 @@ for all steps at once, before the loop over time; transposed, it is one matrix p
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -202,7 +203,7 @@ def lstm(
     return outputs, *states
 
 
-def _lstm_forward(options, weights, inputs, hidden, carry, keep, save):
+def _lstm_forward(options, weights, inputs, hidden, carry, keep, save) -> Any:
     activation, recurrent_activation, sequences = options
     kernel, recurrent_kernel, bias = weights
 
@@ -276,7 +277,7 @@ def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, ke
     return outputs, state
 
 
-def _gru_forward(options, weights, inputs, hidden, keep, save):
+def _gru_forward(options, weights, inputs, hidden, keep, save) -> Any:
     activation, recurrent_activation, reset_after, sequences = options
     kernel, recurrent_kernel, bias, recurrent_bias = weights
 
