@@ -181,7 +181,8 @@ class Tokenizer:
 
     def texts_to_sequences_generator(self, texts: Iterable[Text]) -> Iterator[list[int]]:
         """As `texts_to_sequences`, one text at a time."""
-        number_of, limit, oov = self.word_index.get, self._limit(), self._oov_number()
+        limit, oov = self._limit(), self._oov_number()
+        number_of: Callable[..., Any] = self.word_index.get
         for text in texts:
             tokens = self._tokens(text)
             if oov is None:
@@ -201,7 +202,7 @@ class Tokenizer:
             words = [self.index_word.get(number, unknown) if number < limit else unknown for number in sequence]
             yield " ".join(word for word in words if word is not None)
 
-    def _limit(self):
+    def _limit(self) -> Any:
         """The first number that no word of a sequence has."""
         return self.num_words or math.inf
 

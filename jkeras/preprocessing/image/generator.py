@@ -95,7 +95,8 @@ class ImageDataGenerator:
         if validation_split and not 0 < validation_split < 1:
             raise ValueError(f"ImageDataGenerator: validation_split must be between 0 and 1; got {validation_split}.")
         self.validation_split = validation_split
-        self.zoom_range = [1 - zoom_range, 1 + zoom_range] if isinstance(zoom_range, numbers.Real) else [*zoom_range]
+        zoom: Any = zoom_range
+        self.zoom_range = [1 - zoom, 1 + zoom] if isinstance(zoom, numbers.Real) else list(zoom)
         if len(self.zoom_range) != 2:
             raise ValueError(f"ImageDataGenerator: zoom_range must be a number or two; got {zoom_range!r}.")
         if brightness_range is not None and len(brightness_range) != 2:
@@ -197,7 +198,7 @@ class ImageDataGenerator:
         """
         if seed is not None:
             np.random.seed(seed)
-        uniform = np.random.uniform
+        uniform: Any = np.random.uniform
         # The order of the draws is Keras's.
         theta = uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0
         tx = _shift(self.height_shift_range, img_shape[self.row_axis - 1])
@@ -228,14 +229,15 @@ class ImageDataGenerator:
             row_axis=row, col_axis=col, channel_axis=channel, fill_mode=self.fill_mode, cval=self.cval,
             order=self.interpolation_order,
         )  # fmt: skip
-        if get("channel_shift_intensity") is not None:
-            x = apply_channel_shift(x, transform_parameters["channel_shift_intensity"], channel)
+        intensity, brightness = get("channel_shift_intensity"), get("brightness")
+        if intensity is not None:
+            x = apply_channel_shift(x, intensity, channel)
         if get("flip_horizontal", False):
             x = flip_axis(x, col)
         if get("flip_vertical", False):
             x = flip_axis(x, row)
-        if get("brightness") is not None:
-            x = np.moveaxis(apply_brightness_shift(np.moveaxis(x, channel, 2), get("brightness")), 2, channel)
+        if brightness is not None:
+            x = np.moveaxis(apply_brightness_shift(np.moveaxis(x, channel, 2), brightness), 2, channel)
         return x
 
     def random_transform(self, x: np.ndarray, seed: Seed = None) -> np.ndarray:
