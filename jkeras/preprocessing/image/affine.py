@@ -3,6 +3,7 @@
 Random ones draw from numpy's global generator, as in Keras. scipy interpolates.
 """
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,15 @@ import numpy as np
 from jkeras.preprocessing.image.files import array_to_img, img_to_array, pillow
 
 __all__ = [
-    "apply_affine_transform", "apply_brightness_shift", "apply_channel_shift", "flip_axis", "random_brightness",
-    "random_channel_shift", "random_rotation", "random_shear", "random_shift", "random_zoom",
+    "apply_affine_transform", "apply_brightness_shift", "apply_channel_shift", "flip_axis", "is_part",
+    "random_brightness", "random_channel_shift", "random_rotation", "random_shear", "random_shift", "random_zoom",
     "transform_matrix_offset_center",
 ]  # fmt: skip
+
+
+def is_part(given: Any) -> bool:
+    """Whether an option that shifts is a single float, to draw from the numbers below it."""
+    return isinstance(given, numbers.Real) and not isinstance(given, numbers.Integral)
 
 
 def flip_axis(x: Any, axis: int) -> np.ndarray:
