@@ -285,3 +285,18 @@ def test_a_symbol_knows_whether_the_phase_matters():
         (x + dropped, True),
     ]
     assert [symbol._uses_learning_phase for symbol, _ in cases] == [expected for _, expected in cases]
+
+
+def test_call_and_compute_mask_take_symbols():
+    x = layers.Input((3, 2))
+    lstm = layers.LSTM(3)
+    direct = lstm.call(x)
+    assert direct.shape == (None, 3) and not lstm._inbound_nodes
+    values = K.function([x], [direct, lstm(x)])([np.ones((2, 3, 2))])
+    close(values[0], values[1])
+    node = lstm._inbound_nodes[0]
+    assert node.get_config()["outbound_layer"] == lstm.name and node.get_config()["node_indices"] == [0]
+    masked = layers.TimeDistributed(layers.Masking()).compute_mask(layers.Input((None, 3, 2)))
+    assert masked.shape == (None, None, 3)
+    symbols, masks = [K.variable(np.ones((2, 3)))] * 2, [K.variable([1, 0, 1], dtype="bool"), None]
+    assert layers.Average().compute_mask(symbols, masks) is not None

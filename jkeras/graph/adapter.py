@@ -23,9 +23,9 @@ from jkeras import config, random, trees
 from jkeras.graph.function import Execution
 from jkeras.graph.infer import Spec, infer
 from jkeras.graph.scope import Finder, current_scope, outside
-from jkeras.graph.tensor import Variable, symbols_in
+from jkeras.graph.tensor import Node, Variable, symbols_in
 from jkeras.graph.value import Reading, Value, as_arrays, as_values, compute, tried
-from jkeras.lift import map_nest
+from jkeras.lift import Symbol, map_nest
 from jkeras.serialize.objects import has_arg
 
 __all__ = [
@@ -76,6 +76,8 @@ def adopt(cls: type) -> None:
     for name in ("init", "compute_call"):
         if name in own and not ours:
             setattr(cls, name, _with_plain_key(own[name]))
+    if "compute_mask" in own and ours:
+        cls.compute_mask = _mask_of_symbols(own["compute_mask"])
     if "build" in own and not ours:
         cls.build = _built_outside(own["build"])
     if "call" in own and not ours and not cls.has_graph:
@@ -154,6 +156,18 @@ def _with_plain_key(method):
         return method(self, *args, **kwargs)
 
     return called
+
+
+def _mask_of_symbols(compute_mask):
+    """A `compute_mask` on arrays that also takes symbols."""
+
+    @functools.wraps(compute_mask)
+    def masked(self, inputs, mask=None):
+        if current_scope() is None and symbols_in([inputs, mask]):
+            return Node(functools.partial(compute_mask, self), (inputs, mask), {}).result
+        return compute_mask(self, inputs, mask)
+
+    return masked
 
 
 def _built_outside(build):
@@ -527,6 +541,8 @@ def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool |
 def _called(layer, run, inputs, mask, training, arguments):
     """Outputs and masks of a call of `layer` among the symbols of another's `call`."""
     scope = current_scope()
+    if scope is None and symbols_in(inputs):
+        return _node_of(layer, run, inputs, mask, bool(training), arguments), None
     if scope is None:
         raise ValueError(
             f"Layer {layer.name}: `call` computes on arrays inside a model. Outside of one, use "
@@ -548,6 +564,23 @@ def _called(layer, run, inputs, mask, training, arguments):
 
     called.__name__ = layer.name
     return compute(called, (inputs, mask, arguments), {})
+
+
+def _node_of(layer, run, inputs, mask, training, arguments):
+    """The symbols of what `layer`, which is no part of any network thereby, makes of symbols."""
+    if not layer.built:
+        with name_scope(layer.name):
+            layer.build(map_nest(lambda symbol: tuple(symbol.shape), inputs, Symbol))
+        layer.built = True
+
+    def called(variables, inputs, mask, arguments):
+        scope = current_scope()
+        assert scope is not None, "symbols are computed in an execution, shapes are inferred under a Finder"
+        key = random.as_key(0) if isinstance(scope, Finder) else scope.key and scope.next_key()
+        return run(*variables, inputs, key=key, training=training, mask=mask, **arguments)[0]
+
+    called.__name__ = layer.name
+    return Node(called, (list(layer.variables()), inputs, mask, arguments), {}).result
 
 
 # --------------------------------------------------------------------------------------------------- weights' names

@@ -265,6 +265,15 @@ class LayerNode(Node):
     def tensor_indices(self):
         return [symbol._keras_history[2] for symbol in self.call_inputs]
 
+    def get_config(self) -> dict:
+        """The names of the layers that the call connects, and which of their calls and outputs it is made on."""
+        return {
+            "outbound_layer": self.layer.name,
+            "inbound_layers": [layer.name for layer in self.inbound_layers],
+            "node_indices": self.node_indices,
+            "tensor_indices": self.tensor_indices,
+        }
+
 
 class UpdateNode(Node):
     """What the call `call` of a layer makes of its state while training, whatever the phase of who asks.
