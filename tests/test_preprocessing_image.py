@@ -662,6 +662,8 @@ def test_the_device_draws_as_the_host(name):
     np.random.seed(0)
     host = [generator.get_random_transform(shape) for _ in range(1000)]
     drawn = jax.jit(lambda key: device.draw(generator, key, (2000, *shape)))(jax.random.key(0))
+    moving = {key for key in host[0] if len({one[key] for one in host}) > 1}
+    assert moving <= set(drawn)
     for key, found in drawn.items():
         expected, found = np.array([one[key] for one in host], float), np.asarray(found, float)
         error = 5 * max(expected.std(), 1e-6) / np.sqrt(600)
