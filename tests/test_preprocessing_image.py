@@ -480,6 +480,7 @@ def test_folders_that_fail(folder, tmp_path):
         (lambda: flow(folder, color_mode="cmyk"), ValueError, "color_mode must be"),
         (lambda: flow(folder, class_mode="multi"), ValueError, "class_mode must be one of"),
         (lambda: flow(folder, subset="test"), ValueError, "subset must be"),
+        (lambda: image.DirectoryIterator(folder, None, subset="training"), ValueError, "needs an image_data_generator"),
         (lambda: flow(folder, subset="validation"), ValueError, "no images for the subset 'validation'"),
         (lambda: next(flow(folder, interpolation="cubic")), ValueError, "interpolation must be one of"),
     ):
