@@ -480,6 +480,7 @@ def test_folders_that_fail(folder, tmp_path):
         (lambda: flow(folder, color_mode="cmyk"), ValueError, "color_mode must be"),
         (lambda: flow(folder, class_mode="multi"), ValueError, "class_mode must be one of"),
         (lambda: flow(folder, subset="test"), ValueError, "subset must be"),
+        (lambda: image.DirectoryIterator(folder, None, subset="training"), ValueError, "needs an image_data_generator"),
         (lambda: flow(folder, subset="validation"), ValueError, "no images for the subset 'validation'"),
         (lambda: next(flow(folder, interpolation="cubic")), ValueError, "interpolation must be one of"),
     ):
@@ -662,6 +663,8 @@ def test_the_device_draws_as_the_host(name):
     np.random.seed(0)
     host = [generator.get_random_transform(shape) for _ in range(1000)]
     drawn = jax.jit(lambda key: device.draw(generator, key, (2000, *shape)))(jax.random.key(0))
+    moving = {key for key in host[0] if len({one[key] for one in host}) > 1}
+    assert moving <= set(drawn)
     for key, found in drawn.items():
         expected, found = np.array([one[key] for one in host], float), np.asarray(found, float)
         error = 5 * max(expected.std(), 1e-6) / np.sqrt(600)

@@ -199,7 +199,7 @@ def _integers(low, high, count):
 
 
 def _remove_long_seq(maxlen: int, seq: Iterable[Any], label: Iterable[Any]) -> tuple[list, list]:
-    """The sequences shorter than `maxlen`, and their labels. (Keras's name; data sets of texts use it.)"""
+    """The sequences shorter than `maxlen`, and their labels. (Keras's name, which scripts import.)"""
     kept = [(x, y) for x, y in zip(seq, label, strict=True) if len(x) < maxlen]
     return [x for x, _ in kept], [y for _, y in kept]
 

@@ -18,6 +18,9 @@ from jkeras.typing import Array, ArrayLike
 
 __all__ = ["draw", "standardize", "transform"]
 
+# How far outside of an image a place in it may come to lie, in pixels, when it is computed in 32 bits.
+_ROUNDING = 1e-3
+
 
 def draw(generator: Any, key: Any, shape: tuple[int, ...]) -> dict[str, Array]:
     """What to do with each image of a batch: arrays of shape (batch,), called as in `get_random_transform`.
@@ -44,16 +47,18 @@ def draw(generator: Any, key: Any, shape: tuple[int, ...]) -> dict[str, Array]:
             drawn = jnp.asarray(choices)[place] * jnp.sign(uniform(f"sign of {name}") - 0.5)
         return drawn * size if np.max(given) < 1 else drawn
 
-    drawn = {
-        "theta": uniform("theta", -generator.rotation_range, generator.rotation_range),
-        "tx": shift("tx", generator.height_shift_range, height),
-        "ty": shift("ty", generator.width_shift_range, width),
-        "shear": uniform("shear", -generator.shear_range, generator.shear_range),
-        "zx": uniform("zx", *generator.zoom_range),
-        "zy": uniform("zy", *generator.zoom_range),
-        "flip_horizontal": (uniform("flip_horizontal") < 0.5) & bool(generator.horizontal_flip),
-        "flip_vertical": (uniform("flip_vertical") < 0.5) & bool(generator.vertical_flip),
-    }
+    drawn = {}
+    for name, most in (("theta", generator.rotation_range), ("shear", generator.shear_range)):
+        if most:
+            drawn[name] = uniform(name, -most, most)
+    if np.any(generator.height_shift_range) or np.any(generator.width_shift_range):
+        drawn["tx"] = shift("tx", generator.height_shift_range, height)
+        drawn["ty"] = shift("ty", generator.width_shift_range, width)
+    if generator.zoom_range != [1, 1]:
+        drawn |= {name: uniform(name, *generator.zoom_range) for name in ("zx", "zy")}
+    for name in ("flip_horizontal", "flip_vertical"):
+        if getattr(generator, name.partition("_")[2] + "_flip"):
+            drawn[name] = uniform(name) < 0.5
     if generator.channel_shift_range:
         most = generator.channel_shift_range
         drawn["channel_shift_intensity"] = uniform("channel_shift_intensity", -most, most)
@@ -74,12 +79,13 @@ def transform(generator: Any, images: ArrayLike, parameters: Mapping[str, ArrayL
     x = jnp.asarray(images, working_dtype(generator.dtype))
     first = generator.data_format == "channels_first"
     x = x.transpose(0, 2, 3, 1) if first else x  # (batch, height, width, channels)
+    flips = (("flip_horizontal", 2), ("flip_vertical", 1))
     if any(name in given for name in ("theta", "tx", "ty", "shear", "zx", "zy")):
-        x = _affine(generator, x, given)
+        x, flips = _affine(generator, x, given), ()  # flipped as well
     if "channel_shift_intensity" in given:
         low, high = x.min((1, 2, 3), keepdims=True), x.max((1, 2, 3), keepdims=True)
         x = jnp.clip(x + _spread(given["channel_shift_intensity"]), low, high)
-    for name, axis in (("flip_horizontal", 2), ("flip_vertical", 1)):
+    for name, axis in flips:
         if name in given:
             x = jnp.where(_spread(given[name]), jnp.flip(x, axis), x)
     if "brightness" in given:
@@ -110,6 +116,7 @@ def _matrices(given, count):
 
 
 def _affine(generator, x, given):
+    """Images transformed and flipped; what comes between the two on the host is the same for flipped images."""
     if generator.interpolation_order not in (0, 1):
         raise ValueError(
             f"In compiled code interpolation_order must be 0 or 1; this generator has {generator.interpolation_order}."
@@ -118,13 +125,14 @@ def _affine(generator, x, given):
     matrices, shifts = _matrices(given, count)
     centre = jnp.array([height, width]) / 2 + 0.5
     shifts = shifts + centre - jnp.einsum("nij,j->ni", matrices, centre, precision="highest")
-    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
+    rows = _places(height, given.get("flip_vertical"))[:, :, None]
+    columns = _places(width, given.get("flip_horizontal"))[:, None, :]
     neighbours, parts, outside = [], [], False
     for axis, size in enumerate((height, width)):
         entry = matrices[:, axis, :, None, None]
         at = shifts[:, axis, None, None] + entry[:, 0] * rows + entry[:, 1] * columns  # (batch, height, width)
         if generator.fill_mode == "constant":
-            outside = outside | (at < 0) | (at > size - 1)
+            outside = outside | (at < -_ROUNDING) | (at > size - 1 + _ROUNDING)
         at = at if generator.fill_mode == "reflect" else _within(at, size, generator.fill_mode)
         at = jnp.floor(at + 0.5) if generator.interpolation_order == 0 else at
         place = jnp.floor(at)
@@ -145,6 +153,12 @@ def _affine(generator, x, given):
         bottom = pixels(next_row, column) * (1 - right) + pixels(next_row, next_column) * right
         result = top * (1 - down) + bottom * down
     return result if outside is False else jnp.where(outside[..., None], generator.cval, result)
+
+
+def _places(size, flip):
+    """The numbers of pixels along an axis, of shape (batch or 1, size), turned round where `flip` says so."""
+    places = jnp.arange(size)[None]
+    return places if flip is None else jnp.where(flip[:, None], size - 1 - places, places)
 
 
 def _within(at, size, fill_mode):
