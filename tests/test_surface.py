@@ -50,7 +50,6 @@ NOT_HERE = {
     "utils.data_utils:init_pool": "the inside of Keras's enqueuers",
     "utils.data_utils:init_pool_generator": "the inside of Keras's enqueuers",
     "utils.data_utils:next_sample": "the inside of Keras's enqueuers",
-    "engine.topology:Node.get_config": "a network describes its calls",
     **{
         f"engine.topology:Network.{name}": "it is `Model` that is saved and shown"
         for name in ("load_weights", "save", "save_weights", "summary", "to_json", "to_yaml")
