@@ -14,10 +14,11 @@ from typing import Any
 
 __all__ = [
     "backend", "data_format", "epsilon", "floatx", "image_data_format", "precision", "set_backend", "set_epsilon",
-    "set_floatx", "set_image_data_format",
+    "set_floatx", "set_image_data_format", "settled",
 ]  # fmt: skip
 
 _FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
+_WIDE = ("float64", "int64", "uint64", "complex128")
 _DATA_FORMATS = ("channels_last", "channels_first")
 #: What computes, and what it may answer to: programs ask for the name to choose between the ways of two backends.
 _BACKENDS = ("jax", "tensorflow")
@@ -137,9 +138,19 @@ def data_format(value: str | None) -> str:
     return value
 
 
+def settled(tree: Any, dtypes: Iterable[Any]):
+    """`tree`, its traced arrays having the types that they show: `jax.vmap` holds arrays of numpy as they are, which in
+    a context of 64 bits are of other types than they were said to be."""
+    import jax
+
+    if jax.config.jax_enable_x64 or not any(str(dtype) in _WIDE for dtype in dtypes):
+        return tree
+    return jax.tree.map(lambda leaf: jax.numpy.copy(leaf) if isinstance(leaf, jax.core.Tracer) else leaf, tree)
+
+
 def precision(dtypes: Iterable[Any]):
     """A context in which JAX computes with 64 bits where one of `dtypes` has them, and as it is otherwise."""
     import jax
 
-    wide = any(str(dtype) in ("float64", "int64", "uint64", "complex128") for dtype in dtypes)
+    wide = any(str(dtype) in _WIDE for dtype in dtypes)
     return jax.enable_x64(True) if wide else contextlib.nullcontext()

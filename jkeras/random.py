@@ -1,22 +1,20 @@
 """Keys: how the key of every draw is derived.
 
 A draw's key comes from the run's key, the step, the path of the layer and which of its calls, and the example's place
-in
-the global batch, and from nothing else: not from the order of tracing, not from the number of devices, not from how
+in the global batch, and from nothing else: not from the order of tracing, not from the number of devices, not from how
 many steps one dispatch runs. So one key gives one run.
 
 Two kinds of draw:
 
 * inside compiled code (`uniform`, `normal`, `bernoulli`): `jax.random`, one key per example of the batch;
 * on the host (`host`): initial weights and the order of an epoch come from a numpy `RandomState` seeded from the key,
-whose
-  streams numpy has frozen: the same numbers on every machine and version, and nothing to compile.
+  whose streams numpy has frozen: the same numbers on every machine and version, and nothing to compile.
 """
 
 import dataclasses
 import functools
 import hashlib
-import secrets
+import pickle
 import zlib
 from typing import Any
 
@@ -184,15 +182,18 @@ def _digest(key: Key) -> np.ndarray:
 
 
 class _Stream:
-    """The process's own keys: a base and how many were taken. `seed` starts it anew."""
+    """The process's own keys: a base, of which state of numpy's generator it is, and how many were taken. `seed` starts
+    it anew."""
 
-    base: Key | None = None
+    base: Any = None
+    of: bytes = b""
     seeded: bool = False
     taken: int = 0
 
 
 def seed(n: int) -> None:
-    """Make everything that draws without an explicit key (initial weights, `fit` without `key=`) repeatable.
+    """Make everything that draws without an explicit key (initial weights, `fit` without `key=`) repeatable, whatever
+    numpy's generator does.
 
     Example:
         >>> import jkeras
@@ -202,19 +203,26 @@ def seed(n: int) -> None:
 
 
 def is_seeded() -> bool:
-    """Whether `seed` was called: if not, the process's keys come from the operating system."""
+    """Whether `seed` was called: if not, the process's keys come from numpy's global generator, as in Keras, which
+    `numpy.random.seed` makes repeatable."""
     return _Stream.seeded
 
 
 def next_run_key() -> Key:
-    """The next of the process's own keys, for a run: all have the same structure, so that nothing is retraced."""
-    return Key(host_key(next_key()))
+    """The next of the process's own keys, for a run: all have the same structure, so that nothing is retraced. numpy's
+    generator stays where it is: the order of examples comes from there."""
+    if not _Stream.seeded:
+        state = hashlib.sha256(pickle.dumps(np.random.get_state(legacy=False))).digest()
+        if state != _Stream.of:
+            _Stream.base, _Stream.of, _Stream.taken = as_key(int.from_bytes(state[:4], "big") >> 1), state, 0
+    _Stream.taken += 1
+    return Key(host_key(_Stream.base.fold("process", _Stream.taken)))
 
 
 def next_key() -> Key:
-    """The next of the process's own keys, for draws on the host."""
-    if _Stream.base is None:
-        _Stream.base = as_key(secrets.randbits(31))
+    """The next of the process's own keys, for draws on the host. numpy's generator moves on, as in Keras."""
+    if not _Stream.seeded:
+        return as_key(np.random.randint(1 << 31, dtype=np.int64)).fold("process")
     _Stream.taken += 1
     return _Stream.base.fold("process", _Stream.taken)
 

@@ -73,14 +73,14 @@ def as_bcoo(value: Any, dtype: Any = None) -> Any:
     return sparse.BCOO((jnp.asarray(data), jnp.asarray(places)), shape=tuple(map(int, shape)))
 
 
-def joined(values: Sequence[Any], axis: int) -> jax.Array:
+def joined(values: Sequence[Any], axis: int) -> Any:
     """BCOO arrays one behind the other along `axis`, as one BCOO."""
     from jax.experimental import sparse
 
     return sparse.bcoo_concatenate(list(values), dimension=axis % values[0].ndim)
 
 
-def where(condition: jax.Array, array: jax.Array) -> jax.Array:
+def where(condition: jax.Array, array: jax.Array) -> Any:
     """The entries of `array` for which `condition` holds, as a BCOO; both may be traced."""
     from jax.experimental import sparse
 

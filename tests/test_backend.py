@@ -1,5 +1,6 @@
 """Backend functions: against numpy on arrays and on symbols, gradients, functions with updates, phases, draws."""
 
+import copy
 import importlib.util
 import warnings
 
@@ -378,6 +379,7 @@ SHAPED = {
         (None, 5, 12),
         (2, 5, 12),
     ),
+    "reshape to lists": (lambda x, s: K.reshape(x, K.concatenate([[s[0]], [5, -1]])), (None, 5, 12), (2, 5, 12)),
     "reshape to products": (lambda x, s: K.reshape(x, (K.prod(s[:2]), s[2] * s[3])), (None, 12), (10, 12)),
     "zeros": (lambda x, s: K.zeros(s), (None, 5, 4, 3), (2, 5, 4, 3)),
     "ones": (lambda x, s: K.ones((s[0], 3)), (None, 3), (2, 3)),
@@ -562,6 +564,12 @@ def test_what_is_asked_for_again_compiles_nothing():
     COMPILED.clear()
     assert len({ask() for _ in range(5)}) == 5
     assert not COMPILED
+
+
+def test_what_was_evaluated_can_be_copied():
+    total = K.sum(K.variable(X))
+    K.eval(total), K.eval(total)
+    assert K.eval(copy.deepcopy(total)) == K.eval(total)
 
 
 def test_a_small_graph_that_is_written_again_compiles_nothing():

@@ -78,3 +78,45 @@ def test_equations_are_those_of_the_platform():
         for platform in ("cpu", "gpu", "tpu")
     }
     assert ["conv_general_dilated" in names for names in found.values()] == [False, True, True]
+
+
+def chain(count, width):
+    """The gradient of a chain of elementwise operations, each with a weight of its own."""
+
+    def loss(weights, x):
+        for weight in weights:
+            x = jnp.maximum(x, 0) - weight * jnp.maximum(-x, 0)
+        return jnp.mean(x)
+
+    return jax.grad(loss), (
+        [np.full((width,), 0.3, "float32")] * count,
+        np.linspace(-1, 1, 8 * width).reshape(8, width),
+    )
+
+
+def test_deep_chains_are_not_joined(monkeypatch):
+    programs = {}
+    for count in (8, 60):
+        step, arguments = chain(count, 2)
+        programs[count] = jax.make_jaxpr(step)(*arguments)
+    looped = jax.make_jaxpr(lambda *a: jax.lax.fori_loop(0, 3, lambda _, w: step(w, a[1]), a[0]))(*arguments)
+    name = "xla_disable_hlo_passes"
+    assert compiling.options(programs[8], "cpu") == {} == compiling.options(programs[60], "gpu")
+    assert compiling.options(programs[60], "cpu") == compiling.options(looped, "cpu") == {name: "fusion"}
+    monkeypatch.setenv("XLA_FLAGS", f"--{name}=algsimp --xla_other=1")
+    assert compiling.options(programs[60], "cpu") == {name: "algsimp,fusion"}
+    told = compiling.options(programs[60], "cpu")
+    plain, apart = chain(12, 2)[0], jax.jit(chain(12, 2)[0], compiler_options=told)
+    for one, other in zip(jax.jit(plain)(*chain(12, 2)[1]), apart(*chain(12, 2)[1]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "narrow"), [(1, True), (4, False)])
+def test_narrow_products_are_part_of_a_chain(width, narrow):
+    def loss(kernels, x):
+        for kernel in kernels:
+            x = x @ kernel
+        return jnp.sum(x)
+
+    program = jax.make_jaxpr(jax.grad(loss))([np.ones((width, width))] * 150, np.ones((8, width)))
+    assert (compiling.repetitions(program.jaxpr, "cpu") > 36) == narrow

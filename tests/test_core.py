@@ -1,5 +1,7 @@
 """The pure core: what a function reads is handed to it, and the same arguments give the same result."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -319,3 +321,39 @@ def test_sublayers_that_are_built_already_draw_apart():
 
     params, _ = Pair().init(KEY, (None, 3))
     assert not np.array_equal(params["a"]["kernel"], params["b"]["kernel"])
+
+
+def test_penalties_and_constraints_take_what_they_read_from_the_state():
+    factor = K.variable(2.0, name="strength")
+    options = {"kernel_regularizer": lambda w: factor * K.sum(w), "kernel_constraint": lambda w: factor * w}
+    model = Sequential([Dense(2, input_shape=(3,), **options)])
+    params, state = model.init(KEY)
+    K.set_value(factor, 9.0)
+    kernel = params["dense_1"]["kernel"]
+    same(model.regularization(params, state), [2.0 * kernel.sum()], 1e-6)
+    same(model.constrain(params, state)["dense_1"]["kernel"], 2.0 * kernel)
+    for method in (model.regularization, model.constrain):
+        with pytest.raises(UnboundVariableError, match="strength"):
+            method(params)
+
+
+def test_a_copy_of_a_layer_reads_the_same_variable():
+    factor = K.variable(2.0)
+    first = Lambda(lambda t, by: t * by * factor, arguments={"by": factor})
+    first(Input((3,)))
+    second = copy.deepcopy(first)
+    x = Input((3,))
+    model = Model(x, second(x))
+    K.set_value(factor, 3.0)
+    same(model.predict(np.ones((1, 3))), np.full((1, 3), 9.0, "float32"))
+
+
+def test_batches_in_numpy_are_mapped_over_in_64_bits():
+    K.set_floatx("float64")
+    model = Sequential([Dense(2, input_shape=(3,))])
+    init_state, step = jkeras.train.make_step(model, jkeras.losses.mean_squared_error, optax.sgd(0.1))
+    data = np.random.RandomState(0).randn(2, 4, 3), np.ones((2, 4, 2))
+    mapped = jax.vmap(step, in_axes=(None, 0))(init_state(KEY), data)[1]["loss"]
+    same(mapped, jnp.stack([step(init_state(KEY), (x, y))[1]["loss"] for x, y in zip(*data, strict=True)]), 1e-6)
+    outputs = jax.vmap(lambda x: model.apply(*model.get_trees(), x)[0])(data[0])
+    assert outputs.shape == (2, 4, 2)

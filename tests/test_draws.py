@@ -274,3 +274,29 @@ def test_draws_do_not_depend_on_the_number_of_devices():
     for name, weights in one.items():
         close(two[name], weights, rtol=1e-4, atol=1e-6, err_msg=name)
         assert not np.allclose(other[name], weights, rtol=1e-4, atol=1e-6), name
+
+
+def test_numpys_seed_makes_a_script_repeatable():
+    """As in Keras: weights, order of the examples and dropout are those of the same script again."""
+
+    def script(seed):
+        np.random.seed(seed)
+        x, y = np.random.rand(8, 3), np.random.rand(8, 1)
+        model = models.Sequential([layers.Dense(4, input_shape=(3,)), layers.Dropout(0.5), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+        return [*model.get_weights(), model.evaluate(x, y, verbose=0)]
+
+    first, again, other = script(1), script(1), script(2)
+    close(again, first, rtol=0, atol=0)
+    assert not np.allclose(first[0], other[0])
+
+
+def test_two_runs_from_one_state_of_numpys_generator_draw_apart():
+    model = models.Sequential([layers.Dropout(0.5, input_shape=(64,)), layers.Lambda(lambda x: x)])
+    model.compile("sgd", "mse")
+    np.random.seed(0)
+    state, keys = np.random.get_state()[1].copy(), [random.next_run_key() for _ in range(2)]
+    assert np.array_equal(np.random.get_state()[1], state)
+    words = [np.asarray(jax.random.key_data(key.base)).tolist() for key in keys]
+    assert words[0] != words[1]

@@ -179,6 +179,10 @@ MISTAKES = [
     (lambda: Meshed(4, axes={"model": 4}), "must be called 'batch'"),
     (lambda: Meshed(4, rules={"*": PartitionSpec("nobody")}), "nobody"),
     (
+        lambda: trained(classifier, Meshed(4, rules={"nothing/*": PartitionSpec("batch")})),
+        "'nothing/[*]' matches no parameter.*kernel",
+    ),
+    (
         lambda: trained(classifier, Meshed(4, axes={"batch": 1, "model": 4}, rules={"*/kernel": DEEP})),
         r"kernel of shape \(6, 8\)",
     ),

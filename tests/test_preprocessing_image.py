@@ -4,13 +4,14 @@ import os
 import pickle
 import threading
 
+import jax
 import numpy as np
 import pytest
 
 import jkeras
 from jkeras import config
 from jkeras.preprocessing import image
-from jkeras.preprocessing.image import ImageDataGenerator
+from jkeras.preprocessing.image import ImageDataGenerator, device
 from jkeras.utils import OrderedEnqueuer
 
 PIL = pytest.importorskip("PIL.Image")
@@ -479,6 +480,7 @@ def test_folders_that_fail(folder, tmp_path):
         (lambda: flow(folder, color_mode="cmyk"), ValueError, "color_mode must be"),
         (lambda: flow(folder, class_mode="multi"), ValueError, "class_mode must be one of"),
         (lambda: flow(folder, subset="test"), ValueError, "subset must be"),
+        (lambda: image.DirectoryIterator(folder, None, subset="training"), ValueError, "needs an image_data_generator"),
         (lambda: flow(folder, subset="validation"), ValueError, "no images for the subset 'validation'"),
         (lambda: next(flow(folder, interpolation="cubic")), ValueError, "interpolation must be one of"),
     ):
@@ -619,3 +621,63 @@ def test_training_from_files(tmp_path):
         file.write(content)
     history = model.fit_generator(flows[0], epochs=8, validation_data=flows[1], workers=2, verbose=0)
     assert history.history["val_acc"][-1] == 1.0 and np.isfinite(model.get_weights()[0]).all()
+
+
+# --------------------------------------------------------------------------------------------------------- on device
+
+
+DEVICE_OPTIONS = {
+    "affine": {"rotation_range": 40, "width_shift_range": 0.3, "height_shift_range": [2, 5], "shear_range": 20.0},
+    "zoom": {"zoom_range": (0.5, 2.0), "fill_mode": "constant", "cval": 9.0},
+    "reflect": {"rotation_range": 90, "width_shift_range": 25, "fill_mode": "reflect", "data_format": "channels_first"},
+    "wrap": {"rotation_range": 90, "height_shift_range": 20.5, "fill_mode": "wrap"},
+    "nearest pixel": {"rotation_range": 50, "zoom_range": 0.3, "interpolation_order": 0},
+    "values": {"channel_shift_range": 60.0, "horizontal_flip": True, "vertical_flip": True, "rescale": 1 / 255},
+    "brightness": {"brightness_range": (0.4, 1.6), "samplewise_center": True, "samplewise_std_normalization": True},
+}
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("name", DEVICE_OPTIONS)
+def test_the_device_transforms_as_the_host(name, channels):
+    generator = ImageDataGenerator(**DEVICE_OPTIONS[name])
+    x = images(6, channels=channels, layout=generator.data_format).astype("float32")
+    np.random.seed(1)
+    drawn = [generator.get_random_transform(each.shape) for each in x]
+    expected = np.stack(
+        [generator.standardize(generator.apply_transform(each, one)) for each, one in zip(x, drawn, strict=True)]
+    )
+    stacked = {key: np.array([one[key] for one in drawn]) for key in drawn[0] if drawn[0][key] is not None}
+    found = jax.jit(lambda x, given: device.standardize(generator, device.transform(generator, x, given)))(x, stacked)
+    # Where a pixel is found by rounding, or is just inside or outside, 32 bits may decide otherwise.
+    wrong = np.abs(found - expected) > 2e-2
+    assert wrong.mean() < (0.02 if name in ("zoom", "nearest pixel", "brightness") else 1e-9)
+    assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("name", DEVICE_OPTIONS)
+def test_the_device_draws_as_the_host(name):
+    """Mean and spread of each parameter, within five standard errors, and the two ends."""
+    generator = ImageDataGenerator(**DEVICE_OPTIONS[name])
+    shape = (3, 10, 10) if generator.data_format == "channels_first" else (10, 10, 3)
+    np.random.seed(0)
+    host = [generator.get_random_transform(shape) for _ in range(1000)]
+    drawn = jax.jit(lambda key: device.draw(generator, key, (2000, *shape)))(jax.random.key(0))
+    moving = {key for key in host[0] if len({one[key] for one in host}) > 1}
+    assert moving <= set(drawn)
+    for key, found in drawn.items():
+        expected, found = np.array([one[key] for one in host], float), np.asarray(found, float)
+        error = 5 * max(expected.std(), 1e-6) / np.sqrt(600)
+        np.testing.assert_allclose([found.mean(), found.std()], [expected.mean(), expected.std()], atol=error)
+        np.testing.assert_allclose([found.min(), found.max()], [expected.min(), expected.max()], atol=2 * error)
+
+
+def test_augmentation_is_a_pure_function_of_key_and_images():
+    generator = ImageDataGenerator(rotation_range=30, zoom_range=0.2, featurewise_center=True, dtype="float16")
+    generator.fit(images())
+    augment, x, key = jax.jit(generator.on_device()), images(8), jax.random.key(1)
+    np.testing.assert_array_equal(augment(key, x), augment(key, x))
+    assert not np.array_equal(augment(key, x), augment(jax.random.key(2), x)) and augment(key, x).dtype == "float16"
+    np.testing.assert_array_equal(augment(key, x)[:3], augment(key, x[:3]))  # each example draws by itself
+    with pytest.raises(ValueError, match="interpolation_order must be 0 or 1; this generator has 3"):
+        ImageDataGenerator(rotation_range=3, interpolation_order=3).on_device()(0, x)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jkeras import layers, models
+from jkeras import backend as K
+from jkeras import batch, layers, models, train
 from jkeras.graph.layer import Call, Layer
 
 KEY = jax.random.key(0)
@@ -218,3 +219,121 @@ def test_a_seed_of_numpy_is_that_seed():
     for cls in (layers.Dropout, layers.AlphaDropout):
         first, second = (cls(0.5, seed=seed).apply({}, {}, x, key=KEY, training=True)[0] for seed in (3, np.int64(3)))
         np.testing.assert_array_equal(first, second)
+
+
+class AroundModel(Layer):
+    """A pure pair around a model that has no weights and reads a variable."""
+
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def init(self, key, input_shape):
+        params, state = self.inner.init(key, input_shape)
+        return {"inner": params}, {"inner": state}
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        outputs, after = self.inner.apply(params["inner"], state["inner"], inputs, key=key, training=training)
+        return outputs, {"inner": after}
+
+
+def test_a_variable_that_a_model_inside_reads_is_not_frozen():
+    factor = K.variable(2.0)
+    inner = functional(layers.Lambda(lambda x: x * factor))
+    layer = AroundModel(inner)
+    model = functional(layer)
+    close(model.predict(np.ones((1, 4))), np.full((1, 4), 2.0))
+    K.set_value(factor, 5.0)
+    close(model.predict(np.ones((1, 4))), np.full((1, 4), 5.0))
+    assert [variable.name for variable in model.outside.values()] == [factor.name]
+    params, state = model.init(KEY)
+    K.set_value(factor, 7.0)
+    close(model.apply(params, state, jnp.ones((1, 4)))[0], np.full((1, 4), 5.0))
+    assert jax.tree.structure((params, state)) == jax.tree.structure(model.get_trees())
+    close(layer.apply(*layer.init(KEY, (None, 4)), jnp.ones((1, 4)))[0], np.full((1, 4), 7.0))
+
+
+class Transformed(Layer):
+    """Calls a penalized layer inside of a function that is transformed."""
+
+    def __init__(self, around, by_run, **kwargs):
+        super().__init__(**kwargs)
+        self.inner, self.around, self.by_run = layers.Dense(3, activity_regularizer="l2", name="inner"), around, by_run
+
+    def sublayers(self):
+        return {"inner": self.inner}
+
+    def sublayer_shapes(self, input_shape):
+        return {"inner": input_shape}
+
+    def apply(self, params, state, inputs, *, key=None, training=False, mask=None):
+        def one(params, inputs):
+            if not self.by_run:
+                return self.inner.apply(params, {}, inputs)[0], []
+            call = self.inner.run(params, {}, inputs)
+            return call.outputs, call.losses
+
+        outputs, losses = self.around(one)(params["inner"], inputs)
+        self.add_loss([jnp.sum(loss) for loss in losses])
+        return outputs, state
+
+
+def over_rows(function):
+    mapped = jax.vmap(lambda params, row: jax.tree.map(lambda x: x, function(params, row[None])), (None, 0))
+    return lambda params, rows: (lambda outputs, losses: (outputs[:, 0], losses))(*mapped(params, rows))
+
+
+@pytest.mark.parametrize("around", [jax.jit, jax.checkpoint, over_rows], ids=["jit", "checkpoint", "vmap"])
+def test_a_penalty_leaves_a_transformed_function_by_run(around):
+    with pytest.raises(ValueError, match="Layer inner .Dense. adds to the loss.*inner.run"):
+        functional(Transformed(around, False))
+    model, x = functional(Transformed(around, True)), draw(6, 4)
+    model.compile("sgd", "mse")
+    outputs = model.predict(x)
+    expected = np.mean((outputs - 1) ** 2) + 0.01 * np.sum(outputs**2)
+    close(model.fit(x, np.ones((6, 3)), batch_size=6, verbose=0, key=KEY).history["loss"], [expected])
+
+
+def test_lists_among_params_are_named():
+    class Listed(Nested):
+        def init(self, key, input_shape):
+            return {"layers": [jnp.ones((4, 3)), jnp.ones((3, 3))]}, {}
+
+    with pytest.raises(TypeError, match="Listed.*params.*a list at .'layers'"):
+        functional(Listed())
+
+
+def test_a_traced_phase_is_named():
+    model = functional(layers.Dropout(0.5))
+    with pytest.raises(TypeError, match='static_argnames="training"'):
+        jax.jit(model.apply)(*model.init(KEY), jnp.ones((1, 4)), training=True, key=KEY)
+    right = jax.jit(model.apply, static_argnames="training")
+    assert float(jnp.sum(right(*model.init(KEY), jnp.ones((1, 4)), training=True, key=KEY)[0])) in range(0, 9, 2)
+
+
+class Centred(Layer):
+    """Mixes examples: by `mean` it takes the mean over those it sees."""
+
+    def __init__(self, mean, **kwargs):
+        super().__init__(**kwargs)
+        self.mean = mean
+
+    def call(self, inputs):
+        return inputs - self.mean(jnp.mean(inputs, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "mean", "alike"),
+    [
+        (train.Pmapped, lambda value: value, False),
+        (train.Pmapped, batch.mean, True),
+        (train.Meshed, lambda value: value, True),
+    ],
+)
+def test_a_layer_that_mixes_examples_on_several_devices(mapping, mean, alike):
+    x, results = draw(4, 4), []
+    for devices in (None, mapping(2)):
+        model = functional(Centred(mean))
+        model.compile("sgd", "mse", mapping=devices)
+        results.append(model.evaluate(x, np.zeros((4, 4)), batch_size=4, verbose=0))
+    assert (results[0] == pytest.approx(results[1], rel=1e-5)) == alike

@@ -126,7 +126,8 @@ def test_gradients_of_whole_sequences_are_those_of_the_loop(cls, mask, arguments
     def derivatives(params, x, states):
         first = jax.grad(total, (0, 1, 2))
         second = jax.grad(lambda x: jnp.sum(jax.grad(total, 1)(params, x, states) ** 2))
-        return jax.vmap(lambda x: first(params, x, states))(jnp.stack([x, 2 * x])), second(x)
+        forward = jax.jvp(total, (params, x, states), (params, jnp.ones_like(x), states))
+        return jax.vmap(lambda x: first(params, x, states))(jnp.stack([x, 2 * x])), second(x), forward
 
     swept = jax.jit(derivatives)(filled(params), x, states)
     monkeypatch.setattr(type(layer), "_sweeps", lambda *a: False)

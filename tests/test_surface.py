@@ -30,19 +30,10 @@ UNDER_WORK = {
     "applications.xception",
     "engine.topology:Network.run_internal_graph",
     "engine.topology:Network.state_updates",
-    "engine.topology:Network.uses_learning_phase",
     "layers.cudnn_recurrent:CuDNNGRU.cell",
     "layers.cudnn_recurrent:CuDNNLSTM.cell",
-    "layers.recurrent:RNN.get_losses_for",
-    "layers.recurrent:StackedRNNCells.get_losses_for",
     "layers.wrappers:Bidirectional.constraints",
-    "layers.wrappers:Wrapper.get_losses_for",
-    "layers.wrappers:Wrapper.get_updates_for",
     "layers:Layer.built",
-    "layers:Layer.get_losses_for",
-    "layers:Layer.get_updates_for",
-    "layers:Layer.losses",
-    "layers:Layer.updates",
     "models:Sequential.model",
 }
 
@@ -59,7 +50,6 @@ NOT_HERE = {
     "utils.data_utils:init_pool": "the inside of Keras's enqueuers",
     "utils.data_utils:init_pool_generator": "the inside of Keras's enqueuers",
     "utils.data_utils:next_sample": "the inside of Keras's enqueuers",
-    "engine.topology:Node.get_config": "a network describes its calls",
     **{
         f"engine.topology:Network.{name}": "it is `Model` that is saved and shown"
         for name in ("load_weights", "save", "save_weights", "summary", "to_json", "to_yaml")

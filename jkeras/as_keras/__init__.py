@@ -41,7 +41,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec.loader_state = module.__spec__  # the import writes its own over it
         return module
 
-    def exec_module(self, module):
+    def exec_module(self, module: Any):
         module.__spec__ = module.__spec__.loader_state
 
 

@@ -52,8 +52,9 @@ def _repair(module, dropped):
 
     def find(name):
         if name in dropped:
-            caller: Any = sys._getframe(1)
-            while caller is not None and caller.f_globals.get("__name__") == "importlib._bootstrap":
+            frame: Any = inspect.currentframe()
+            caller = frame.f_back
+            while caller.f_globals.get("__name__") == "importlib._bootstrap":  # `from module import name`
                 caller = caller.f_back
             _used.setdefault(f"{module.__name__}.{name}", f"{caller.f_code.co_filename}:{caller.f_lineno}")
             return dropped[name]

@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
-from typing import Any
+from typing import Any, NoReturn
 
 USAGE = """usage: python -m jkeras [--repair] [--report] [--backend NAME] (script.py | -m module | -c code) [arguments]
 
@@ -22,7 +22,7 @@ Runs a script, module or code as python does, with `keras` being jkeras.
 """
 
 
-def _stop(message: str, status: int = 2):
+def _stop(message: str, status: int = 2) -> NoReturn:
     print(message, file=sys.stderr)
     raise SystemExit(status)
 
@@ -65,16 +65,15 @@ def _of_script(path: str, main):
 def _of_module(name: str, main):
     """The code of a module, or of the `__main__` of a package."""
     try:
-        spec = importlib.util.find_spec(name)
+        spec: Any = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(name + ".__main__")
     except ModuleNotFoundError as error:
         _stop(f"python -m jkeras: {error}", 1)
     if spec is None or spec.loader is None:
         _stop(f"python -m jkeras: No module named {name}", 1)
-    loader: Any = spec.loader
-    main.__spec__, main.__package__, main.__file__, main.__loader__ = spec, spec.parent, spec.origin, loader
-    return loader.get_code(spec.name)
+    main.__spec__, main.__package__, main.__file__, main.__loader__ = spec, spec.parent, spec.origin, spec.loader
+    return spec.loader.get_code(spec.name)
 
 
 def _of_text(source: str, main):

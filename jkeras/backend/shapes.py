@@ -1,6 +1,7 @@
 """Functions of the shape: joining, splitting, turning, repeating, padding."""
 
 import builtins
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -35,17 +36,16 @@ def _known(number):
 
 @lift
 def _range(start, stop, step, dtype):
-    return jnp.arange(*(part if isinstance(part, float) else as_shape(part)[0] for part in (start, stop, step))).astype(
-        jnp.dtype(dtype)
-    )
+    numbers: list[Any] = [part if isinstance(part, float) else as_shape(part)[0] for part in (start, stop, step)]
+    return jnp.arange(*numbers).astype(jnp.dtype(dtype))
 
 
 def concatenate(tensors: Sequence[ArrayLike], axis: int = -1) -> Any:
     """The arrays of a list one behind the other along `axis`; of sparse ones a sparse one, of sizes sizes."""
-    tensors = list(tensors)
-    if builtins.any(isinstance(tensor, Sizes) for tensor in tensors) and builtins.all(map(are_sizes, tensors)):
-        return Sizes(size for tensor in tensors for size in tensor)
-    return sparse_if(builtins.all(map(is_sparse, tensors)), _concatenate(tensors, axis))
+    parts: list[Any] = list(tensors)
+    if builtins.all(map(are_sizes, parts)) and not builtins.all(isinstance(part, np.ndarray) for part in parts):
+        return Sizes(itertools.chain(*parts))
+    return sparse_if(builtins.all(map(is_sparse, parts)), _concatenate(parts, axis))
 
 
 @lift

@@ -141,14 +141,6 @@ class SparseVariable(Variable):
 
     sparse = True
 
-    @property
-    def value(self):
-        return super().value
-
-    @value.setter
-    def value(self, value: Any):
-        Variable.value.fset(self, sparse.as_bcoo(value, jnp.dtype(self.dtype)))
-
     def device_value(self):
         return self.current()
 
@@ -257,7 +249,10 @@ def set_value(x: Any, value: Any) -> None:
     Raises:
         ValueError: if the shape does not fit.
     """
-    x.value = value if sparse.is_sparse(value) else np.array(value, dtype=jnp.dtype(x.dtype))
+    if is_sparse(x):
+        x.value = sparse.as_bcoo(value, jnp.dtype(x.dtype))
+    else:
+        x.value = np.array(sparse.to_dense(value), dtype=jnp.dtype(x.dtype))
 
 
 def batch_get_value(ops: Sequence[Any]) -> list:

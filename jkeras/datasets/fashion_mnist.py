@@ -35,7 +35,7 @@ def load_data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
 def _read_idx(path):
     """An array of bytes in the IDX format: two zeros, type 8, rank, sizes, bytes."""
     try:
-        with gzip.open(path, "rb") as file:
+        with gzip.GzipFile(path) as file:
             content = file.read()
         shape = np.frombuffer(content, ">i4", content[3], 4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy()

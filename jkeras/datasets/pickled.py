@@ -20,7 +20,8 @@ class _Type:
     """In the place of numpy.dtype: its code and byte order."""
 
     def __init__(self, code: str | bytes, *_: Any):
-        self.code, self.order = code.decode() if isinstance(code, bytes) else code, "="
+        self.code = code.decode() if isinstance(code, bytes) else code
+        self.order: Any = "="
 
     def __setstate__(self, state):
         order = state[1]

@@ -85,14 +85,14 @@ class Questions:
         calls = [pair for node in self._inbound_nodes for pair in updates_of(node)]
         return calls + [update for update, _ in self._all_added("updates")]
 
-    def get_losses_for(self, inputs: Any) -> list:
+    def get_losses_for(self, inputs: Any = None) -> list:
         """Those of `losses` that depend on `inputs`, the symbol(s) of a call; with None those that depend on none."""
         added = [loss for loss, given in self._all_added("losses") if _same(given, inputs)]
         if inputs is None:
             return self._penalties() + added
         return [loss for node in self._inbound_nodes if _same(node.call_inputs, inputs) for loss in node.losses] + added
 
-    def get_updates_for(self, inputs: Any) -> list:
+    def get_updates_for(self, inputs: Any = None) -> list:
         """Those of `updates` that depend on `inputs`, the symbol(s) of a call; with None those that depend on none."""
         if not (self.trainable or self.stateful):
             return []

@@ -133,6 +133,9 @@ class SymbolicTensor(Symbol):
     #: The function that gives its value, once that was asked for.
     evaluator: Any = None
 
+    def __getstate__(self):
+        return {**vars(self), "evaluator": None}
+
     @property
     def roots(self) -> list:
         """The symbols whose shapes and types decide what stands for this one where shapes are inferred: itself."""
@@ -277,7 +280,11 @@ class Variable(SymbolicTensor):
         return self._value
 
     def __getstate__(self):
-        return {**vars(self), "_value": self._value if self._owner is None else self.current(), "_owner": None}
+        return {
+            **super().__getstate__(),
+            "_value": self._value if self._owner is None else self.current(),
+            "_owner": None,
+        }
 
     def device_value(self):
         """The current value as a JAX array, placed on the device once and kept there."""

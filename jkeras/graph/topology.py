@@ -293,6 +293,8 @@ class Network(Layer):
             training: a Python bool.
             mask: the mask(s) of the inputs, or None.
         """
+        if current_scope() is None:
+            inputs = config.settled(inputs, self._dtypes)
         with self._precision(), self.bind(params, state, key=key, training=training) as bound:
             return bound.run(inputs, mask)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import copy
 import math
 import types
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from jkeras import batch, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.tensor import symbols_in
 from jkeras.graph.value import as_arrays, tried
 from jkeras.layers.arguments import (
     ActivationLike,
@@ -552,6 +554,13 @@ class Lambda(Layer):
             "output_shape_type": output_shape_type,
             "arguments": self.arguments,
         }
+
+    def __deepcopy__(self, memo):
+        # The variables that the function is handed are not its own: the copy reads the same.
+        memo |= {id(symbol): symbol for symbol in symbols_in(self.arguments)}
+        memo[id(self)] = twin = copy.copy(self)
+        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        return twin
 
     @classmethod
     def _config_names(cls):

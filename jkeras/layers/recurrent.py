@@ -557,9 +557,6 @@ class LSTM(CellLayer):
         implementation: 1: each gate has a dropout mask of its own; 2: one mask for all. Otherwise the same.
         return_sequences, return_state, go_backwards, stateful, unroll: as of `RNN`.
 
-    With the usual activations and no dropout the gradient is a kernel of its own, which `jax.grad` takes any number of
-    times and `jax.jvp` does not; `unroll=True` takes both.
-
     Input shape: (batch, time, size).
 
     Output shape: (batch, units), or with `return_sequences` (batch, time, units); with `return_state` a list of it, h

@@ -59,7 +59,7 @@ def pad_sequences(
         raise ValueError(f"pad_sequences: a list of sequences was expected; got {type(sequences).__name__}.")
     lengths, shape = _lengths(sequences)
     maxlen = max(lengths, default=0) if maxlen is None else maxlen
-    result = np.full((len(lengths), maxlen, *shape), value, dtype)
+    result: Any = np.full((len(lengths), maxlen, *shape), value, dtype)
     packer = None if shape else _packer(result.dtype)
     for place, (sequence, length) in enumerate(zip(sequences, lengths, strict=True)):
         if length > maxlen:
@@ -162,7 +162,7 @@ def skipgrams(
         near = sequence[max(0, place - window_size) : place], sequence[place + 1 : place + window_size + 1]
         couples += [[word, other] for part in near for other in part if other]
     positive, negative = ([0, 1], [1, 0]) if categorical else (1, 0)
-    labels = [positive] * len(couples)
+    labels: list[Any] = [positive] * len(couples)
     if negative_samples > 0:
         count = int(len(couples) * negative_samples)
         words = _shuffled([couple[0] for couple in couples])
@@ -199,7 +199,7 @@ def _integers(low, high, count):
 
 
 def _remove_long_seq(maxlen: int, seq: Iterable[Any], label: Iterable[Any]) -> tuple[list, list]:
-    """The sequences shorter than `maxlen`, and their labels. (Keras's name; data sets of texts use it.)"""
+    """The sequences shorter than `maxlen`, and their labels. (Keras's name, which scripts import.)"""
     kept = [(x, y) for x, y in zip(seq, label, strict=True) if len(x) < maxlen]
     return [x for x, _ in kept], [y for _, y in kept]
 

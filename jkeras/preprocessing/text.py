@@ -3,8 +3,9 @@
 import collections
 import functools
 import hashlib
+import itertools
 import json
-import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -181,13 +182,14 @@ class Tokenizer:
 
     def texts_to_sequences_generator(self, texts: Iterable[Text]) -> Iterator[list[int]]:
         """As `texts_to_sequences`, one text at a time."""
-        number_of, limit, oov = self.word_index.get, self._limit(), self._oov_number()
+        limit, oov = self._limit(), self._oov_number()
+        number_of, beyond = self.word_index.get, itertools.repeat(limit)
         for text in texts:
             tokens = self._tokens(text)
             if oov is None:
-                yield [number for token in tokens if (number := number_of(token, limit)) < limit]
+                yield [number for number in map(number_of, tokens, beyond) if number < limit]
             else:
-                yield [number if (number := number_of(token, limit)) < limit else oov for token in tokens]
+                yield [number if number < limit else oov for number in map(number_of, tokens, beyond)]
 
     def sequences_to_texts(self, sequences: Iterable[Iterable[int]]) -> list[str]:
         """The words with the numbers of each sequence, with blanks between them."""
@@ -203,7 +205,7 @@ class Tokenizer:
 
     def _limit(self):
         """The first number that no word of a sequence has."""
-        return self.num_words or math.inf
+        return self.num_words or sys.maxsize
 
     def _oov_number(self):
         return None if self.oov_token is None else self.word_index.get(self.oov_token)

@@ -75,7 +75,8 @@ class LossSymbols:
 
     def __init__(self, model: Any, spec: Any):
         self._model, self._spec = model, spec
-        self.targets, self.sample_weights = [None] * len(model.outputs), [None] * len(model.outputs)
+        self.targets: list[Any] = [None] * len(model.outputs)
+        self.sample_weights: list[Any] = [None] * len(model.outputs)
         for place in spec.targets:
             name, output = model.output_names[place], model.outputs[place]
             given = spec.target_tensors.get(place)

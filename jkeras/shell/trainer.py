@@ -394,7 +394,10 @@ class _Running(loop.Held):
         opt_state = self.trainer.optimizer.with_hyperparameters(self.train_state.opt_state)
         self.train_state = self.train_state.replace(opt_state=opt_state)
         for variable in self.trainer.core.outside_variables:
-            if not variable.lends and not np.array_equal(self._unlent.get(variable), value := variable.current()):
+            if variable.lends:
+                continue
+            value = variable.current()
+            if variable not in self._unlent or not np.array_equal(self._unlent[variable], value):
                 self._unlent[variable] = value
                 self.trainer.refresh(variable)
 

@@ -280,10 +280,7 @@ class Trainable(OnGenerators, Answers):
         self._ensure_built(x)
         self.spec  # noqa: B018
         source = batches_of(self._standardize(x, y, sample_weight), batch_size, steps, "steps")
-        progress = cbks.Progbar(source.examples or source.steps) if verbose == 1 else None
-        by_steps = source.examples is None
-        tell = lambda seen, steps, report: progress.update(steps if by_steps else seen)  # noqa: E731
-        return self._evaluate(source, None if progress is None else tell)
+        return self._evaluate(source, _teller(source, verbose))
 
     def _evaluate(self, source, tell=None):
         """The loss, or [loss, metrics...], over a pass of `source`."""
@@ -302,9 +299,7 @@ class Trainable(OnGenerators, Answers):
         inputs = self._standardize_inputs(x)
         self._check_batch_size(inputs)
         source = batches_of(inputs, batch_size, steps, "steps", resident=False)
-        progress = cbks.Progbar(source.examples or source.steps) if verbose == 1 else None
-        tell = lambda seen, steps: progress.update(seen if source.examples else steps)  # noqa: E731
-        outputs = Outputs(source.examples, None if progress is None else tell)
+        outputs = Outputs(source.examples, _teller(source, verbose))
         self.trainer.run("predict", source, [outputs])
         return unpack(outputs.finish())
 
@@ -314,6 +309,14 @@ class Trainable(OnGenerators, Answers):
         inputs = computed(self._standardize_inputs(x))
         _, view = self.trainer.run("predict", feeding.Batches(lambda: iter([inputs])))
         return unpack([np.asarray(output) for output in view.results])
+
+
+def _teller(source, verbose):
+    """`tell(examples, steps, report)`, which shows the progress of a pass over `source`; None if that is not wanted."""
+    if verbose != 1:
+        return None
+    progress = cbks.Progbar(source.examples or source.steps)
+    return lambda seen, steps, report=None: progress.update(seen if source.examples else steps)
 
 
 def _length(value):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import batch, random, traits, trees
+from jkeras import batch, config, random, traits, trees
 from jkeras.train.core import Core, as_core
 from jkeras.train.objective import Metric, Objective, Output
 from jkeras.train.rule import Rule, as_rule, of_whole_batch
@@ -251,6 +251,8 @@ def make_step(model: Any, loss: Any, optimizer: Any, *, metrics: dict | None = N
         inputs, targets, *weights = data
         targets = trees.as_list(targets)
         weights = trees.as_list(weights[0]) if weights else [None] * len(targets)
+        held = jax.tree.leaves((train_state.params, train_state.frozen, train_state.state))
+        inputs, targets, weights = config.settled((inputs, targets, weights), {leaf.dtype for leaf in held})
         with core.precision():
             return steps.train(train_state, (inputs, targets, weights))
 

@@ -76,7 +76,7 @@ def extract_archive(
 
     Raises:
         ValueError: if a member would lie outside of the folder, is a device or a link to the outside, the archive is
-            damaged, or would unpack to more than 200 times its size.
+            damaged, or would unpack to more than 200 times its size (64 MB are always allowed).
     """
     formats = ["tar", "zip"] if archive_format == "auto" else archive_format or []
     for name in [formats] if isinstance(formats, str) else formats:

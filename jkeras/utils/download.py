@@ -58,10 +58,10 @@ def get_file(
     unpacked = not extract and (not untar or os.path.exists(target))
     if not unpacked or not _is_good(path, digest):
         with _alone(path):
-            if not _is_good(path, digest):
+            fresh = not _is_good(path, digest)
+            if fresh:
                 _download(origin, path, digest)
-                unpacked = not extract and not untar
-            if not unpacked:
+            if extract or (untar and (fresh or not os.path.exists(target))):
                 formats = "tar" if untar else archive_format
                 if not extract_archive(path, os.path.dirname(path), formats) and formats:
                     raise ValueError(f"get_file: {path}, from {origin}, is no archive of the format {formats!r}.")

@@ -26,7 +26,7 @@ def _pydot():
 
 def _label(layer, show_shapes: bool, show_layer_names: bool) -> str:
     name, kind = layer.name, type(layer).__name__
-    inner = getattr(layer, "layer", None)
+    inner: Any = getattr(layer, "layer", None)
     if hasattr(inner, "name"):  # a wrapper
         name, kind = f"{name}({inner.name})", f"{kind}({type(inner).__name__})"
     label = (f"{name}: {kind}" if show_layer_names else kind).translate(_ESCAPED)

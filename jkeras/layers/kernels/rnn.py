@@ -7,6 +7,7 @@ for all steps at once, before the loop over time; transposed, it is one matrix p
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -168,6 +169,16 @@ def _is_zero(tangent):
     return tangent is None or isinstance(tangent, SymbolicZero)
 
 
+def _of_all(steps, change):
+    """steps @ change of arrays (time, batch, size) as one product, which its transpose is then, too."""
+    return (steps.reshape(-1, steps.shape[-1]) @ change).reshape(*steps.shape[:2], -1)
+
+
+def _times(changes, transposed):
+    """changes @ transposed.T. That this was transposed before a loop makes the loop's transpose a plain product."""
+    return lax.dot_general(changes, transposed, (((1,), (1,)), ((), ())))
+
+
 def _start(tangent, initial):
     return jnp.zeros_like(initial) if _is_zero(tangent) else tangent
 
@@ -192,7 +203,7 @@ def lstm(
     return outputs, *states
 
 
-def _lstm_forward(options, weights, inputs, hidden, carry, keep, save):
+def _lstm_forward(options, weights, inputs, hidden, carry, keep, save) -> Any:
     activation, recurrent_activation, sequences = options
     kernel, recurrent_kernel, bias = weights
 
@@ -224,16 +235,18 @@ def _lstm_tangents(options, primals, tangents):
     factors = (g * i_slope, before * f_slope, i * g_slope, new * o_slope)
     through = o * new_slope
     to_gates = jnp.zeros_like(gates) + _changes(
-        (lambda change: inputs @ change, to_kernel),
-        (lambda change: change @ kernel, to_inputs),
-        (lambda change: _before(hidden, hiddens) @ change, to_recurrent_kernel),
+        (lambda change: _of_all(inputs, change), to_kernel),
+        (lambda change: _of_all(change, kernel), to_inputs),
+        (lambda change: _of_all(_before(hidden, hiddens), change), to_recurrent_kernel),
         (lambda change: change, to_bias),
     )
+
+    transposed = recurrent_kernel.T
 
     def body(changes, now):
         to_hidden, to_carry = changes
         to_gates, (of_i, of_f, of_g, of_o), f, through, keep = now
-        to_i, to_f, to_g, to_o = jnp.split(to_gates + to_hidden @ recurrent_kernel, 4, axis=-1)
+        to_i, to_f, to_g, to_o = jnp.split(to_gates + _times(to_hidden, transposed), 4, axis=-1)
         new_carry = f * to_carry + of_i * to_i + of_f * to_f + of_g * to_g
         new = (of_o * to_o + through * new_carry, new_carry)
         if keep is not None:
@@ -264,7 +277,7 @@ def gru(options: tuple, weights: tuple, inputs: ArrayLike, hidden: jax.Array, ke
     return outputs, state
 
 
-def _gru_forward(options, weights, inputs, hidden, keep, save):
+def _gru_forward(options, weights, inputs, hidden, keep, save) -> Any:
     activation, recurrent_activation, reset_after, sequences = options
     kernel, recurrent_kernel, bias, recurrent_bias = weights
 
@@ -303,34 +316,35 @@ def _gru_tangents(options, primals, tangents):
 
     def of_state(change):
         if reset_after:
-            return by_reset(before @ change)
+            return by_reset(_of_all(before, change))
         gates, candidates = jnp.split(change, [2 * units], axis=1)
-        return jnp.concatenate([before @ gates, (r * before) @ candidates], axis=-1)
+        return jnp.concatenate([_of_all(before, gates), _of_all(r * before, candidates)], axis=-1)
 
     def by_reset(change):
         gates, candidates = jnp.split(jnp.broadcast_to(change, sums.shape), [2 * units], axis=-1)
         return jnp.concatenate([gates, r * candidates], axis=-1)
 
     to_sums = jnp.zeros_like(sums) + _changes(
-        (lambda change: inputs @ change, to_kernel),
-        (lambda change: change @ kernel, to_inputs),
+        (lambda change: _of_all(inputs, change), to_kernel),
+        (lambda change: _of_all(change, kernel), to_inputs),
         (lambda change: change, to_bias),
         (of_state, to_recurrent_kernel),
         (by_reset, to_recurrent_bias),
     )
-    of_gates, of_candidate = jnp.split(recurrent_kernel, [2 * units], axis=1)
+    transposed = recurrent_kernel.T
+    of_gates, of_candidate = jnp.split(transposed, [2 * units])
 
     def body(to_hidden, now):
         to_sums, (of_z, of_r, of_c), z, r, keep = now
         to_z, to_r, to_candidate = jnp.split(to_sums, 3, axis=-1)
         if reset_after:
-            by_z, by_r, by_candidate = jnp.split(to_hidden @ recurrent_kernel, 3, axis=-1)
+            by_z, by_r, by_candidate = jnp.split(_times(to_hidden, transposed), 3, axis=-1)
             to_r = to_r + by_r
             to_candidate = to_candidate + r * by_candidate + of_r * to_r
         else:
-            by_z, by_r = jnp.split(to_hidden @ of_gates, 2, axis=-1)
+            by_z, by_r = jnp.split(_times(to_hidden, of_gates), 2, axis=-1)
             to_r = to_r + by_r
-            to_candidate = to_candidate + (r * to_hidden + of_r * to_r) @ of_candidate
+            to_candidate = to_candidate + _times(r * to_hidden + of_r * to_r, of_candidate)
         new = z * to_hidden + of_z * (to_z + by_z) + of_c * to_candidate
         if keep is not None:
             new = _choose(keep, new, to_hidden)

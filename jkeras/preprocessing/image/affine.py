@@ -3,6 +3,7 @@
 Random ones draw from numpy's global generator, as in Keras. scipy interpolates.
 """
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,15 @@ import numpy as np
 from jkeras.preprocessing.image.files import array_to_img, img_to_array, pillow
 
 __all__ = [
-    "apply_affine_transform", "apply_brightness_shift", "apply_channel_shift", "flip_axis", "random_brightness",
-    "random_channel_shift", "random_rotation", "random_shear", "random_shift", "random_zoom",
+    "apply_affine_transform", "apply_brightness_shift", "apply_channel_shift", "flip_axis", "is_part",
+    "random_brightness", "random_channel_shift", "random_rotation", "random_shear", "random_shift", "random_zoom",
     "transform_matrix_offset_center",
 ]  # fmt: skip
+
+
+def is_part(given: Any) -> bool:
+    """Whether an option that shifts is a single float, to draw from the numbers below it."""
+    return isinstance(given, numbers.Real) and not isinstance(given, numbers.Integral)
 
 
 def flip_axis(x: Any, axis: int) -> np.ndarray:
@@ -74,16 +80,57 @@ def apply_affine_transform(
     matrix = _matrix(theta, tx, ty, shear, zx, zy)
     if matrix is None:
         return x
+    matrix = transform_matrix_offset_center(matrix, x.shape[row_axis], x.shape[col_axis])
+    pixels = np.moveaxis(x, channel_axis, 2)
+    usual = order == 1 and fill_mode in ("nearest", "constant") and x.dtype.kind == "f" and min(pixels.shape[:2]) > 1
+    if usual:
+        result = _bilinear(pixels, matrix, cval if fill_mode == "constant" else None)
+    else:
+        result = _splines(pixels, matrix, order=order, mode=fill_mode, cval=cval)
+    return np.moveaxis(result, 2, channel_axis)
+
+
+def _splines(pixels, matrix, **options):
+    """scipy's interpolation of each channel."""
     from scipy import ndimage
 
-    matrix = transform_matrix_offset_center(matrix, x.shape[row_axis], x.shape[col_axis])
-    planes = np.moveaxis(x, channel_axis, 0)
-    result = np.empty_like(planes)
-    for plane, out in zip(planes, result, strict=True):
-        ndimage.affine_transform(
-            plane, matrix[:2, :2], matrix[:2, 2], output=out, order=order, mode=fill_mode, cval=cval
-        )
-    return np.moveaxis(result, 0, channel_axis)
+    offset: Any = matrix[:2, 2]
+    return np.stack(
+        [ndimage.affine_transform(plane, matrix[:2, :2], offset, **options) for plane in np.moveaxis(pixels, 2, 0)], 2
+    )
+
+
+def _bilinear(pixels, matrix, cval):
+    """What `_splines` gives with order 1, for all channels at once; `cval` is None for the nearest pixel.
+
+    Arguments:
+        pixels: floats of shape (height, width, channels), both sizes at least 2.
+    """
+    height, width, channels = pixels.shape
+    dtype = np.result_type(pixels.dtype, np.float32)
+    places, parts, outside = [], [], False
+    for axis, size in enumerate((height, width)):
+        # In the order in which scipy adds, so that what is just outside of the image is so here.
+        at = (matrix[axis, 2] + matrix[axis, 0] * np.arange(height))[:, None] + matrix[axis, 1] * np.arange(width)
+        if cval is not None:
+            outside = outside | (at < 0) | (at > size - 1)
+        np.clip(at, 0, size - 1, out=at)
+        place = np.minimum(at.astype(np.intp), size - 2)
+        places.append(place)
+        parts.append((at - place).astype(dtype)[:, :, None])
+    flat = np.ascontiguousarray(pixels, dtype).reshape(-1, channels)
+    corner = places[0] * width + places[1]
+    top, right, bottom, last = (np.take(flat, corner + step, axis=0) for step in (0, 1, width, width + 1))
+    for left_one, right_one in ((top, right), (bottom, last)):
+        right_one -= left_one
+        right_one *= parts[1]
+        left_one += right_one
+    bottom -= top
+    bottom *= parts[0]
+    top += bottom
+    if cval is not None:
+        top[outside] = cval
+    return top.astype(pixels.dtype, copy=False)
 
 
 def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) -> np.ndarray:

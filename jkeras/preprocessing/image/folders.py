@@ -40,6 +40,8 @@ class _FileIterator(ImageIterator):
         self.save_to_dir, self.save_prefix, self.save_format = save_to_dir, save_prefix, save_format
         if subset not in (None, "training", "validation"):
             raise ValueError(f"subset must be 'training' or 'validation'; got {subset!r}.")
+        if subset is not None and image_data_generator is None:
+            raise ValueError("subset needs an image_data_generator, whose validation_split says how large it is.")
         share = 0 if subset is None else image_data_generator.validation_split
         self.subset = subset
         self.split = {None: None, "validation": (0, share), "training": (share, 1)}[subset]
@@ -140,7 +142,7 @@ class DirectoryIterator(_FileIterator):
         _check_class_mode(class_mode, self.allowed_class_modes)
         self.directory, self.class_mode = os.fspath(directory), class_mode
         self.dtype = config.floatx() if dtype is None else dtype
-        names = list(classes or ())
+        names = [] if classes is None else list(classes)
         if not names:
             names = sorted(entry.name for entry in os.scandir(self.directory) if entry.is_dir())
         self.num_classes = len(names)
@@ -221,7 +223,7 @@ class DataFrameIterator(_FileIterator):
         _check_class_mode(class_mode, self.allowed_class_modes)
         self.directory, self.class_mode = os.fspath(directory or ""), class_mode
         self.dtype = config.floatx() if dtype is None else dtype
-        names, weights = _column(dataframe, x_col), None
+        names, weights, classes = _column(dataframe, x_col), None, [] if classes is None else list(classes)
         if not all(isinstance(name, str) for name in names):
             raise TypeError(f"DataFrameIterator: all values in column x_col={x_col!r} must be strings.")
         if weight_col is not None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from jkeras import config
+from jkeras.preprocessing.image import device
 from jkeras.preprocessing.image.affine import (
     apply_affine_transform,
     apply_brightness_shift,
     apply_channel_shift,
     flip_axis,
+    is_part,
 )
 from jkeras.preprocessing.image.folders import DataFrameIterator, DirectoryIterator
 from jkeras.preprocessing.image.iterator import NumpyArrayIterator, check_images, working_dtype
@@ -95,7 +97,8 @@ class ImageDataGenerator:
         if validation_split and not 0 < validation_split < 1:
             raise ValueError(f"ImageDataGenerator: validation_split must be between 0 and 1; got {validation_split}.")
         self.validation_split = validation_split
-        self.zoom_range = [1 - zoom_range, 1 + zoom_range] if isinstance(zoom_range, numbers.Real) else [*zoom_range]
+        zoom: Any = zoom_range
+        self.zoom_range = [1 - zoom, 1 + zoom] if isinstance(zoom, numbers.Real) else list(zoom)
         if len(self.zoom_range) != 2:
             raise ValueError(f"ImageDataGenerator: zoom_range must be a number or two; got {zoom_range!r}.")
         if brightness_range is not None and len(brightness_range) != 2:
@@ -182,6 +185,24 @@ class ImageDataGenerator:
             and kind.standardize is ImageDataGenerator.standardize
         )
 
+    def on_device(self) -> Callable[[Any, Any], Any]:
+        """Transformations and standardization as a pure function for compiled code: `(key, images) -> images`.
+
+        It does to a batch what `flow` does to each image, with parameters drawn from the key (each example by itself)
+        in the same distribution. `interpolation_order` must be 0 or 1, `preprocessing_function` written for JAX.
+
+        Example:
+            >>> import jax
+            >>> augment = jax.jit(ImageDataGenerator(rotation_range=20, horizontal_flip=True).on_device())
+            >>> augment(jax.random.key(0), np.zeros((8, 32, 32, 3), "uint8")).shape
+            (8, 32, 32, 3)
+        """
+
+        def augment(key, images):
+            return device.standardize(self, device.transform(self, images, device.draw(self, key, images.shape)))
+
+        return augment
+
     # -------------------------------------------------------------------------------------------- transformations
 
     def get_random_transform(self, img_shape: Sequence[int], seed: Seed = None) -> dict[str, Any]:
@@ -197,7 +218,7 @@ class ImageDataGenerator:
         """
         if seed is not None:
             np.random.seed(seed)
-        uniform = np.random.uniform
+        uniform: Any = np.random.uniform
         # The order of the draws is Keras's.
         theta = uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0
         tx = _shift(self.height_shift_range, img_shape[self.row_axis - 1])
@@ -228,14 +249,15 @@ class ImageDataGenerator:
             row_axis=row, col_axis=col, channel_axis=channel, fill_mode=self.fill_mode, cval=self.cval,
             order=self.interpolation_order,
         )  # fmt: skip
-        if get("channel_shift_intensity") is not None:
-            x = apply_channel_shift(x, transform_parameters["channel_shift_intensity"], channel)
+        intensity, brightness = get("channel_shift_intensity"), get("brightness")
+        if intensity is not None:
+            x = apply_channel_shift(x, intensity, channel)
         if get("flip_horizontal", False):
             x = flip_axis(x, col)
         if get("flip_vertical", False):
             x = flip_axis(x, row)
-        if get("brightness") is not None:
-            x = np.moveaxis(apply_brightness_shift(np.moveaxis(x, channel, 2), get("brightness")), 2, channel)
+        if brightness is not None:
+            x = np.moveaxis(apply_brightness_shift(np.moveaxis(x, channel, 2), brightness), 2, channel)
         return x
 
     def random_transform(self, x: np.ndarray, seed: Seed = None) -> np.ndarray:
@@ -262,17 +284,17 @@ class ImageDataGenerator:
             x -= np.mean(x, keepdims=True)
         if self.samplewise_std_normalization:
             x /= np.std(x, keepdims=True) + 1e-6
-        if self._fitted("featurewise_center", self.mean):
+        if self.is_fitted("featurewise_center", self.mean):
             x -= self.mean
-        if self._fitted("featurewise_std_normalization", self.std):
+        if self.is_fitted("featurewise_std_normalization", self.std):
             x /= self.std + 1e-6  # type: ignore[operator]
-        if self._fitted("zca_whitening", self.principal_components):
+        if self.is_fitted("zca_whitening", self.principal_components):
             flat = x.reshape(-1, np.prod(x.shape[-3:]))
             x = np.dot(flat, self.principal_components).reshape(x.shape)  # type: ignore[arg-type]
         return x
 
-    def _fitted(self, name, statistic):
-        """Whether the option is set and its statistic is there; warns if it is not."""
+    def is_fitted(self, name: str, statistic: Any) -> bool:
+        """Whether the option `name` is set and its statistic is there; warns if it is not."""
         if getattr(self, name) and statistic is None:
             warnings.warn(f"ImageDataGenerator: `{name}` needs `fit`, which was not called.", stacklevel=3)
         return getattr(self, name) and statistic is not None
@@ -311,12 +333,12 @@ class ImageDataGenerator:
             self.principal_components = np.dot(u / np.sqrt(s + self.zca_epsilon), u.T)
 
 
-def _shift(given, size):
+def _shift(given: Any, size):
     """A shift drawn from one of the options `width_shift_range` and `height_shift_range`, in pixels."""
     if np.size(given) == 0 or (np.ndim(given) == 0 and not given):
         return 0
-    try:
-        drawn = np.random.choice(given) * np.random.choice([-1, 1])
-    except ValueError:  # a single float
+    if is_part(given):
         drawn = np.random.uniform(-given, given)
+    else:
+        drawn = np.random.choice(given) * np.random.choice([-1, 1])
     return drawn * size if np.max(given) < 1 else drawn

@@ -116,8 +116,7 @@ class Iterator(enqueuers.Sequence):
             if idx > 0:
                 self._seed_for(first + idx)  # batch 0 goes on from where its epoch's order was drawn
             self.total_batches_seen += 1
-            index_array = self.index_array[self.batch_size * idx : self.batch_size * (idx + 1)]
-            return self._get_batches_of_transformed_samples(index_array)
+            return self._get_batches_of_transformed_samples(self._rows(idx))
 
     def on_epoch_end(self):
         self.epochs_seen += 1
@@ -135,10 +134,13 @@ class Iterator(enqueuers.Sequence):
         self._seed_for(self.total_batches_seen)
         if self.batch_index == 0:
             self._set_index_array()
-        first = self.batch_index * self.batch_size
-        self.batch_index = self.batch_index + 1 if first + self.batch_size < self.n else 0
+        number = self.batch_index
+        self.batch_index = (number + 1) % len(self)
         self.total_batches_seen += 1
-        return self.index_array[first : first + self.batch_size]
+        return self._rows(number)
+
+    def _rows(self, number):
+        return self.index_array[self.batch_size * number : self.batch_size * (number + 1)]
 
     def __iter__(self) -> IteratorType:
         """The stream: this object, which has no end."""
