@@ -10,7 +10,7 @@ from kit import close, draw
 from jkeras import backend as K
 from jkeras.graph.value import with_values
 from jkeras.layers import RNN, Dense, Input, Lambda, Layer
-from jkeras.models import Model
+from jkeras.models import Model, Sequential
 
 X = draw(4, 3)
 
@@ -189,3 +189,20 @@ def test_a_function_with_values():
         lambda y, p: seen.append(K.int_shape(K.square(y - p))) or K.mean(y - p, -1), (None, 3), (None, 3)
     )
     assert jax.jit(loss)(X, X).shape == (4,) and seen == [(None, 3)]
+
+
+def test_losses_and_metrics_of_users_are_handed_what_answers_as_tensors():
+    seen = {}
+
+    def loss(y_true, y_pred):
+        seen["loss"] = K.int_shape(y_true), K.int_shape(y_pred), y_pred.get_shape().as_list()
+        return K.mean(K.square(y_pred - y_true), axis=-1)
+
+    def metric(y_true, y_pred):
+        seen["metric"] = K.int_shape(y_pred)
+        return jnp.mean(jnp.abs(y_true - y_pred))
+
+    model = Sequential([Dense(2, input_shape=(3,))])
+    model.compile("sgd", loss, metrics=[metric])
+    assert np.isfinite(model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))).all()
+    assert seen == {"loss": ((None, None), (None, 2), [None, 2]), "metric": (None, 2)}

@@ -120,14 +120,14 @@ class Histogram:
 
     def add(self, values: ArrayLike | Sequence[float]):
         """Count more values: an array of any shape."""
-        values = np.asarray(values, np.float64).ravel()
-        values = values[np.isfinite(values)]
-        if values.size:
-            self.num += values.size
-            self.sum += values.sum()
-            self.sum_squares += values @ values
-            self.min, self.max = min(self.min, values.min()), max(self.max, values.max())
-            places = np.searchsorted(_bucket_limits(), values, side="right")
+        numbers = np.asarray(values, np.float64).ravel()
+        numbers = numbers[np.isfinite(numbers)]
+        if numbers.size:
+            self.num += numbers.size
+            self.sum += numbers.sum()
+            self.sum_squares += numbers @ numbers
+            self.min, self.max = min(self.min, numbers.min()), max(self.max, numbers.max())
+            places = np.searchsorted(_bucket_limits(), numbers, side="right")
             self._counts += np.bincount(np.minimum(places, self._counts.size - 1), minlength=self._counts.size)
 
     def message(self):

@@ -517,9 +517,7 @@ def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool |
             layer.forget_weights()
             raise
         layer.built = True
-    if layer._initial_weights is not None:
-        layer.set_weights(layer._initial_weights)
-        layer._initial_weights = None
+    layer.take_initial_weights()
     if mask is None:
         masks = [getattr(one, "_keras_mask", None) for one in trees.as_list(inputs)]
         mask = masks if isinstance(inputs, (list, tuple)) and any(one is not None for one in masks) else masks[0]

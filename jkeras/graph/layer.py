@@ -374,11 +374,15 @@ class Layer(NodeAccess, HoldsWeights, Questions):
             with adapter.name_scope(self.name):
                 self.build(shape)
             self.built = True
+        self.take_initial_weights()
+        with adapter.name_scope(self.name):
+            return LayerNode(self, symbols, arguments).result
+
+    def take_initial_weights(self) -> None:
+        """Set the weights that were given to the constructor, once the layer is built."""
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)
             self._initial_weights = None
-        with adapter.name_scope(self.name):
-            return LayerNode(self, symbols, arguments).result
 
     def assert_input_compatibility(self, shapes: Sequence) -> None:
         """Check shapes against `input_spec`.

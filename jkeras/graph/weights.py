@@ -187,11 +187,8 @@ class HoldsWeights(adapter.AnyLayer):
     def trainable_weights(self, weights: Iterable):
         self._trainable_weights = list(weights)
 
-    def _counted(self) -> list:
-        return [layer for layer in self.sublayers().values() if layer not in self.elsewhere]
-
     def _all_trainable(self) -> list:
-        layers = self._counted()
+        layers = _counted(self)
         inner = [weight for layer in layers for weight in layer.trainable_weights]
         # Of what a layer took over from those inside it, they decide.
         theirs = {weight for layer in layers for weight in layer.weights} - set(inner) if layers else ()
@@ -200,7 +197,7 @@ class HoldsWeights(adapter.AnyLayer):
     @property
     def non_trainable_weights(self) -> list:
         """The weights that training leaves to the layer itself (moving averages), or alone."""
-        weights = [*self._non_trainable_weights, *(w for one in self._counted() for w in one.non_trainable_weights)]
+        weights = [*self._non_trainable_weights, *(w for one in _counted(self) for w in one.non_trainable_weights)]
         weights = list(dict.fromkeys(weights))
         return weights if self.trainable else list(dict.fromkeys(self._all_trainable() + weights))
 
@@ -302,26 +299,33 @@ class HoldsWeights(adapter.AnyLayer):
     def regularization(self, params: dict, state: dict | None = None) -> list:
         """The penalties of the weights' regularizers: a list of scalars. `state`, as from `init` of a model, holds the
         variables from outside that they read."""
-        with self._what_is_read(params, state):
-            return [one.regularizer(value) for _, one, value in self._given(params) if one.regularizer is not None]
+        with _what_is_read(self, params, state):
+            return [one.regularizer(value) for _, one, value in _given(self, params) if one.regularizer is not None]
 
     def constrain(self, params: dict, state: dict | None = None) -> dict:
         """`params` with the constraints of the weights applied; `state` as of `regularization`."""
-        with self._what_is_read(params, state):
-            for path, variable, value in self._given(params):
+        with _what_is_read(self, params, state):
+            for path, variable, value in _given(self, params):
                 if variable.constraint is not None:
                     params = trees.put(params, path, variable.constraint(value))
         return params
 
-    def _given(self, params):
-        """(path, variable, value) of the weights that `params` has values for."""
-        found = [(path, one, trees.get(params, path)) for path, one in trees.leaves(self.variables()[0])]
-        return [each for each in found if each[2] is not None]
 
-    def _what_is_read(self, params, state):
-        """The scope of regularizers and constraints, unless there is one: that of a step."""
-        around = current_scope()
-        return adapter.bound_scope(self, params, state or {}) if around is None else contextlib.nullcontext()
+def _given(layer, params):
+    """(path, variable, value) of the weights that `params` has values for."""
+    found = [(path, one, trees.get(params, path)) for path, one in trees.leaves(layer.variables()[0])]
+    return [each for each in found if each[2] is not None]
+
+
+def _what_is_read(layer, params, state):
+    """The scope of regularizers and constraints, unless there is one: that of a step."""
+    around = current_scope()
+    return adapter.bound_scope(layer, params, state or {}) if around is None else contextlib.nullcontext()
+
+
+def _counted(layer):
+    """The layers inside whose weights count as those of `layer`."""
+    return [inner for inner in layer.sublayers().values() if inner not in layer.elsewhere]
 
 
 def _shown(shape) -> str:

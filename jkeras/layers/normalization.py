@@ -79,9 +79,9 @@ def normalize(inputs: Any, gamma: Any, beta: Any, origin: Any, axis: int, epsilo
 @normalize.defjvp
 def _normalize_jvp(axis, epsilon, primals, tangents):
     # Linear in the tangents by way of two vectors: transposed, this takes two sums and one pass over the inputs.
-    inputs, gamma, _, _ = primals
+    inputs, gamma, beta, shift = primals
     inputs_dot, gamma_dot, beta_dot, _ = tangents
-    outputs, mean, variance = normalize(*primals, axis, epsilon)
+    outputs, mean, variance = normalize(inputs, gamma, beta, shift, axis, epsilon)
     along = functools.partial(_along, rank=inputs.ndim, axis=axis)
     inverse = lax.rsqrt(variance + epsilon)
     normalized = (inputs - along(mean)) * along(inverse)

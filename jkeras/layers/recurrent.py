@@ -183,7 +183,7 @@ class LSTMCell(Cell):
         """All steps at once: outputs (time, batch, units) or None, and the last states."""
         options = (self.activation, self.recurrent_activation, sequences)
         weights = (params["kernel"], params["recurrent_kernel"], params.get("bias"))
-        outputs, *states = rnn.lstm(options, weights, inputs, *states, keep)
+        outputs, *states = rnn.lstm(options, weights, inputs, states[0], states[1], keep)
         return outputs, states
 
 

@@ -86,11 +86,6 @@ class Optimizer(Formula):
 
     # ------------------------------------------------------------------------------------------ as pure functions
 
-    @property
-    def is_written(self) -> bool:
-        """Whether the optimizer says by `get_updates`, not by a formula, how to train."""
-        return _is_written(type(self)) or bool(_UPDATES & vars(self).keys())
-
     def as_rule(self, weights: Mapping[tuple, Variable] | None = None) -> Rule:
         """The rule that trains, and nothing but a function: it is reached by changes of this object through its state.
 
@@ -98,7 +93,7 @@ class Optimizer(Formula):
             weights: path -> variable, of the parameters that are trained, in the order in which Keras saves what
                 belongs to them; None for parameters that are no weights of a model.
         """
-        view = (Written if self.is_written else View)(self, weights)
+        view = (Written if _says_updates(self) else View)(self, weights)
         before = self._watched or self._alone
         if before is None:
             view.loaded = self._loaded
@@ -132,7 +127,7 @@ class Optimizer(Formula):
             state: the current state.
             params: needed only by optimizers that say by `get_updates` how to train.
         """
-        if self.is_written:
+        if _says_updates(self):
             new, state = self._outside.rule(gradients, state, params)
             return jax.tree.map(lambda after, before: after - before, new, params), state
         leaves, treedef = jax.tree.flatten(gradients)
@@ -323,6 +318,11 @@ class Optimizer(Formula):
     def from_config(cls, config: dict) -> "Optimizer":
         """The optimizer of a `get_config`."""
         return cls(**config)
+
+
+def _says_updates(optimizer) -> bool:
+    """Whether an optimizer says by `get_updates`, not by a formula, how to train."""
+    return _is_written(type(optimizer)) or bool(_UPDATES & vars(optimizer).keys())
 
 
 def _is_written(cls) -> bool:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from jkeras import losses, metrics, traits
+from jkeras.graph.adapter import is_written_by_user
 from jkeras.graph.tensor import Variable, is_hole, is_symbol
+from jkeras.graph.value import with_values
 from jkeras.train.objective import Metric, Objective, Output
 
 __all__ = ["CompileSpec", "resolve_compile"]
@@ -86,6 +88,11 @@ def _factor(weight):
     return weight if isinstance(weight, Variable) else float(np.asarray(weight))
 
 
+def _as_called(function, shape):
+    """A loss or metric as it is called beside an output of `shape`: a user's is handed what answers as tensors do."""
+    return with_values(function, (None,) * len(shape), shape) if is_written_by_user(function) else function
+
+
 def _metric_lists(specification, names):
     """The metrics of each output: one list for all, or by output name."""
     if not specification:
@@ -149,13 +156,14 @@ def resolve_compile(
                 unique = next(n for n in (base, *(f"{base}_{i}" for i in range(1, 99))) if n not in logged)
                 logged.append(unique)
                 running = bool(getattr(function, "stateful", False))
-                found.append(Metric(unique, function, use_weights, traits.of(function).per_example, running))
+                called = _as_called(function, shapes[place])
+                found.append(Metric(unique, called, use_weights, traits.of(function).per_example, running))
                 if running:
                     stateful[unique] = function
         outputs.append(
             Output(
                 name,
-                functions[place],
+                functions[place] and _as_called(functions[place], shapes[place]),
                 f"{name}_loss" if several else None,
                 _factor(weights[place]),
                 tuple(found),

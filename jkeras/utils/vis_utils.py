@@ -1,5 +1,6 @@
 """Pictures of models: their layers and who feeds whom, drawn by Graphviz."""
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -107,7 +108,6 @@ def _shown(path, kind):
     shell: Any = sys.modules.get("IPython")
     if shell is None or shell.get_ipython() is None:
         return None
-    from IPython import display
-
+    display: Any = importlib.import_module("IPython.display")
     pictures = {"svg": display.SVG, "png": display.Image, "jpg": display.Image}
     return pictures[kind](filename=os.fspath(path)) if kind in pictures else None
