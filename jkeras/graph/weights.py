@@ -12,6 +12,7 @@ from jkeras import config, initializers, random, regularizers, trees
 from jkeras.graph import adapter
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, values_of
+from jkeras.graph.value import as_arrays
 
 __all__ = ["HoldsWeights", "free_name"]
 
@@ -300,14 +301,15 @@ class HoldsWeights(adapter.AnyLayer):
         """The penalties of the weights' regularizers: a list of scalars. `state`, as from `init` of a model, holds the
         variables from outside that they read."""
         with _what_is_read(self, params, state):
-            return [one.regularizer(value) for _, one, value in _given(self, params) if one.regularizer is not None]
+            given = [(one.regularizer, value) for _, one, value in _given(self, params)]
+            return as_arrays([regularizer(value) for regularizer, value in given if regularizer is not None])
 
     def constrain(self, params: dict, state: dict | None = None) -> dict:
         """`params` with the constraints of the weights applied; `state` as of `regularization`."""
         with _what_is_read(self, params, state):
             for path, variable, value in _given(self, params):
                 if variable.constraint is not None:
-                    params = trees.put(params, path, variable.constraint(value))
+                    params = trees.put(params, path, as_arrays(variable.constraint(value)))
         return params
 
 
