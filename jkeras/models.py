@@ -13,7 +13,6 @@ from jkeras.graph.layer import Layer
 from jkeras.graph.scope import outside
 from jkeras.graph.tensor import is_symbol, map_symbols, symbols_in
 from jkeras.graph.topology import Input, InputLayer, Network
-from jkeras.layers.core import allow_code
 from jkeras.shell.training import Trainable
 from jkeras.trees import as_list
 from jkeras.typing import CustomObjects, Function, Name, PathLike, Shape
@@ -370,5 +369,4 @@ def clone_model(model: Model, input_tensors: Any = None) -> Model:
 def _clone_layer(layer):
     if isinstance(layer, Model):
         return clone_model(layer)
-    with allow_code():  # a Lambda's function, from this very process
-        return type(layer).from_config(layer.get_config())
+    return type(layer).from_config(layer.get_config())

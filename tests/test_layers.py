@@ -275,10 +275,12 @@ def test_lambda_code_is_not_run_unless_allowed():
     layer = layers.Lambda(lambda x, factor=3.0: factor * x + offset, name="affine", arguments={"factor": 4.0})
     config = layer.get_config()
     assert config["function_type"] == "lambda" and config["output_shape_type"] == "raw"
+    assert layers.Lambda.from_config(config).function is layer.function
+    foreign = config | {"function": core.func_dump(lambda x, factor=3.0: factor * x + offset)}
     with pytest.raises(ValueError, match=r"affine.*allow_code=True"):
-        layers.Lambda.from_config(config)
+        layers.Lambda.from_config(foreign)
     with core.allow_code():
-        twin = layers.Lambda.from_config(config)
+        twin = layers.Lambda.from_config(foreign)
     assert twin.apply({}, {}, jnp.ones(1))[0].tolist() == [6.0]
     given = layers.deserialize(layers.serialize(layer), {"affine": lambda x, factor: -x})
     assert given.apply({}, {}, jnp.ones(1))[0].tolist() == [-1.0]

@@ -10,7 +10,8 @@ import pytest
 from jkeras import backend as K
 from jkeras import layers, models, optimizers
 from jkeras.engine import saving
-from jkeras.serialize import hdf5
+from jkeras.layers import core
+from jkeras.serialize import code, hdf5
 
 X = np.random.RandomState(0).uniform(-1, 1, (6, 4)).astype("float32")
 Y = np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2]]
@@ -331,15 +332,20 @@ def with_code():
     return models.Sequential([layers.Lambda(lambda x: x * 2.0, input_shape=(4,), name="code")])
 
 
-def test_reading_runs_no_code(tmp_path):
-    model = with_code()
-    model.save(tmp_path / "model.h5")
-    text = model.to_json()
-    readers = {
-        "file": lambda **options: models.load_model(tmp_path / "model.h5", compile=False, **options),
-        "json": lambda **options: models.model_from_json(text, **options),
-        "yaml": lambda **options: models.model_from_yaml(model.to_yaml(), **options),
+def readers_of(model, path):
+    """What reads `model` from a file, from JSON and from YAML."""
+    model.save(path)
+    json_text, yaml_text = model.to_json(), model.to_yaml()
+    return {
+        "file": lambda **options: models.load_model(path, compile=False, **options),
+        "json": lambda **options: models.model_from_json(json_text, **options),
+        "yaml": lambda **options: models.model_from_yaml(yaml_text, **options),
     }
+
+
+def test_code_from_elsewhere_is_not_run(tmp_path, monkeypatch):
+    readers = readers_of(with_code(), tmp_path / "model.h5")
+    monkeypatch.setattr(code, "_functions", {})  # as in another process
     for read in readers.values():
         with pytest.raises(ValueError, match="allow_code"):
             read()
@@ -348,6 +354,44 @@ def test_reading_runs_no_code(tmp_path):
         np.testing.assert_allclose(given.predict(X), 3 * X)
         with pytest.raises(ValueError, match="allow_code"):
             read()
+
+
+def negative(x):
+    return -x
+
+
+def scaling(factor, of=negative):
+    return layers.Lambda(lambda x: of(x) * factor, input_shape=(4,))
+
+
+def test_functions_of_this_process_are_known_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(core, "func_load", None)  # code is never run
+    for factor in (2.0, np.arange(4.0, dtype="float32")):
+        model = models.Sequential([scaling(factor)])
+        config, readers = model.get_config(), readers_of(model, tmp_path / "model.h5")
+        assert models.clone_model(model).layers[0].function is model.layers[0].function
+        del model
+        again = [models.Sequential.from_config(config), *(read() for read in readers.values())]
+        for model in again:
+            np.testing.assert_allclose(model.predict(X), -factor * X)
+
+
+def test_functions_whose_texts_are_alike_are_told_apart_or_refused():
+    first, second = models.Sequential([scaling(2.0, lambda x: x)]), models.Sequential([scaling(2.0, lambda x: -x)])
+    texts = first.to_json(), second.to_json()  # of what is called there, only the name `<lambda>` is left
+    for model in (first, second):
+        assert models.clone_model(model).layers[0].function is model.layers[0].function
+    for text in texts:
+        with pytest.raises(ValueError, match="allow_code"):
+            models.model_from_json(text)
+
+
+def test_custom_objects_stand_for_what_a_known_function_sees(monkeypatch):
+    monkeypatch.setitem(globals(), "factor_seen", 2.0)
+    model = models.Sequential([layers.Lambda(lambda x: x * factor_seen, input_shape=(4,))])  # noqa: F821
+    for given, factor in ({}, 2.0), ({"factor_seen": 3.0}, 3.0):
+        read = models.model_from_json(model.to_json(), custom_objects=given)
+        np.testing.assert_allclose(read.predict(X), factor * X)
 
 
 def test_yaml_makes_no_objects():

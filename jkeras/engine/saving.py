@@ -19,6 +19,7 @@ from jkeras.engine.conversion import preprocess_weights_for_loading
 from jkeras.graph import describe
 from jkeras.layers.core import allow_code as code_allowed
 from jkeras.serialize import hdf5
+from jkeras.serialize.code import plain
 from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
 from jkeras.typing import CustomObjects, PathLike
 
@@ -32,23 +33,6 @@ __all__ = [
 # ---------------------------------------------------------------------------------------------------- graphs as text
 
 
-def _plain(value):
-    """What JSON keeps of an object that it does not know.
-
-    Raises:
-        TypeError: if there is nothing to keep.
-    """
-    if hasattr(value, "get_config"):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if hasattr(value, "__name__"):
-        return value.__name__
-    raise TypeError(f"Not JSON Serializable: {value!r}")
-
-
 def _described(model) -> dict:
     return {"class_name": type(model).__name__, "config": model.get_config()}
 
@@ -56,7 +40,7 @@ def _described(model) -> dict:
 def to_json(model: Any, **kwargs) -> str:
     """The graph of `model`, without weights, as JSON text; `kwargs` go to `json.dumps`."""
     written_by = {"keras_version": hdf5.KERAS_VERSION, "backend": hdf5.BACKEND}
-    return json.dumps(_described(model) | written_by, default=_plain, **kwargs)
+    return json.dumps(_described(model) | written_by, default=plain, **kwargs)
 
 
 def to_yaml(model: Any, **kwargs) -> str:
@@ -288,7 +272,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, include_optimi
 def _write_model(group, model, include_optimizer):
     hdf5.write_text(group, "keras_version", hdf5.KERAS_VERSION)
     hdf5.write_text(group, "backend", hdf5.BACKEND)
-    hdf5.write_text(group, "model_config", json.dumps(_described(model), default=_plain))
+    hdf5.write_text(group, "model_config", json.dumps(_described(model), default=plain))
     save_weights_to_hdf5_group(group.create_group("model_weights"), model.layers)
     if include_optimizer and model.optimizer is not None:
         _write_training(group, model)
@@ -310,7 +294,7 @@ def _write_training(group, model):
     }
     if model.weighted_metrics:  # which Keras 2.2.4 forgets
         training["weighted_metrics"] = model.weighted_metrics
-    hdf5.write_text(group, "training_config", json.dumps(training, default=_plain))
+    hdf5.write_text(group, "training_config", json.dumps(training, default=plain))
     weights = optimizer.get_weights()
     if weights:
         prefix = f"training/{type(optimizer).__name__}/Variable"

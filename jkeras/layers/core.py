@@ -26,6 +26,7 @@ from jkeras.layers.arguments import (
     Seed,
     keeps_arguments,
 )
+from jkeras.serialize.code import Written, known_function
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
 from jkeras.typing import CustomObjects, Shape
 from jkeras.utils.generic_utils import func_dump, func_load
@@ -474,7 +475,7 @@ def allow_code(allowed: bool = True):
 def _dump(function):
     """(what a config holds of `function`, how it holds it): Python functions as code, other callables by name."""
     if isinstance(function, types.FunctionType):
-        return func_dump(function), "lambda"
+        return Written(func_dump(function), function), "lambda"
     if callable(function):
         return getattr(function, "__name__", type(function).__name__), "function"
     return function, "raw"
@@ -491,8 +492,9 @@ class Lambda(Layer):
         mask: the output's mask, or a function of (inputs, mask) that returns it.
         arguments: dict of further keyword arguments of `function`.
 
-    Configs hold `function` as Keras's do: a Python function as code. Such code is not run when a config or file is
-    read, unless it is allowed (see `from_config`).
+    Configs hold `function` as Keras's do: a Python function as code. Where a config or file is read by the process that
+    wrote it, that very function is taken again; code from elsewhere is not run, unless it is allowed (see
+    `from_config`).
 
     Input shape: any. Output shape: what `function` returns.
 
@@ -575,7 +577,8 @@ class Lambda(Layer):
                 place of code that the config holds, the function under the layer's name is taken.
 
         Raises:
-            ValueError: if the config holds code, no function stands for it and running code was not allowed.
+            ValueError: if the config holds code from elsewhere, no function stands for it and running code was not
+                allowed.
         """
         config = dict(config)
         for part in ("function", "output_shape"):
@@ -587,6 +590,8 @@ class Lambda(Layer):
                 )
             elif kind == "lambda" and callable(given := (custom_objects or {}).get(str(stands_for))):
                 config[part] = given
+            elif kind == "lambda" and (own := known_function(config[part], custom_objects)):
+                config[part] = own
             elif kind == "lambda":
                 if not _code_allowed.get():
                     raise ValueError(
