@@ -93,6 +93,11 @@ class Model(Trainable):
         self.renew_trainer()
 
     @property
+    def model(self) -> "Sequential":
+        """Itself: in Keras 1 a stack had a `Model` inside."""
+        return self
+
+    @property
     def layers(self) -> list:
         """The layers of the graph, inputs first, in Keras's order; of a subclassed model, those it holds."""
         return list(subclassed.layers_of(self).values()) if self.is_subclassed else super().layers

@@ -300,3 +300,62 @@ def test_call_and_compute_mask_take_symbols():
     assert masked.shape == (None, None, 3)
     symbols, masks = [K.variable(np.ones((2, 3)))] * 2, [K.variable([1, 0, 1], dtype="bool"), None]
     assert layers.Average().compute_mask(symbols, masks) is not None
+
+
+ACTS_IN_TRAINING = [
+    (layers.Dropout, 0.5),
+    (layers.SpatialDropout1D, 0.5),
+    (layers.GaussianDropout, 0.5),
+    (layers.GaussianNoise, 0.5),
+    (layers.AlphaDropout, 0.5),
+    (layers.BatchNormalization, -1),
+    (layers.TimeDistributed, layers.Dropout(0.5)),
+]
+
+
+@pytest.mark.parametrize(("cls", "argument"), ACTS_IN_TRAINING, ids=[cls.__name__ for cls, _ in ACTS_IN_TRAINING])
+def test_training_is_the_second_argument_of_call(cls, argument):
+    class Always(cls):
+        def call(self, x, training=None):
+            return super().call(x, True)
+
+    layer, data = Always(argument), np.stack([X, -X], axis=1)
+    params, state = layer.init(jax.random.key(0), data.shape)
+    outputs, _ = layer.apply(params, state, data, key=jax.random.key(1))
+    expected, _ = cls(argument).apply(params, state, data, key=jax.random.key(1), training=True)
+    plain, _ = cls(argument).apply(params, state, data)
+    assert abs(outputs - plain).max() > 0.01
+    # The layer inside the subclass draws by a key of its own.
+    close(outputs.std(), expected.std(), 0.5) if cls is not layers.BatchNormalization else close(outputs, expected)
+
+
+def test_a_network_is_run_on_other_inputs():
+    words = layers.Input((3,))
+    model = Model(words, layers.Embedding(5, 2, mask_zero=True)(words))
+    outputs, masks, shapes = model.run_internal_graph([K.variable(np.array([[1, 0, 2]]))])
+    assert shapes == [(1, 3, 2)] and K.eval(masks[0]).tolist() == [[True, False, True]]
+    close(K.eval(outputs[0]), model.predict(np.array([[1, 0, 2]])))
+    x = layers.Input((4,))
+    outputs, masks, shapes = Model(x, [layers.Dense(2)(x), x]).run_internal_graph([K.placeholder((7, 4))])
+    assert masks == [None, None] and shapes == [(7, 2), (7, 4)] and K.is_tensor(outputs[1])
+
+
+def test_what_stateful_layers_and_constrained_weights_tell():
+    x = layers.Input(batch_shape=(2, 3, 4))
+    both = layers.Bidirectional(layers.GRU(2, kernel_constraint="non_neg"))
+    carried = layers.LSTM(2, stateful=True)
+    model = Sequential([layers.InputLayer(input_tensor=x), carried, layers.BatchNormalization()])
+    assert model.state_updates == carried.updates != [] and model.model is model
+    both(x)
+    assert sorted(both.constraints, key=id) == sorted((w for w in both.weights if w.constraint), key=id)
+    assert len(both.constraints) == 2 and layers.CuDNNLSTM(3).cell.state_size == (3, 3)
+
+
+def test_a_number_is_added_to_the_loss():
+    x = layers.Input((4,))
+    model = Model(x, layers.Dense(2)(x))
+    model.compile("sgd", "mse")
+    before = model.evaluate(X, np.zeros((5, 2)), verbose=0)
+    model.add_loss(2)
+    model.compile("sgd", "mse")
+    close(model.evaluate(X, np.zeros((5, 2)), verbose=0), before + 2)

@@ -28,13 +28,6 @@ UNDER_WORK = {
     "applications.vgg16",
     "applications.vgg19",
     "applications.xception",
-    "engine.topology:Network.run_internal_graph",
-    "engine.topology:Network.state_updates",
-    "layers.cudnn_recurrent:CuDNNGRU.cell",
-    "layers.cudnn_recurrent:CuDNNLSTM.cell",
-    "layers.wrappers:Bidirectional.constraints",
-    "layers:Layer.built",
-    "models:Sequential.model",
 }
 
 # What is not here, and why.
@@ -64,18 +57,6 @@ OTHERWISE = {
     "layers:Layer.assert_input_compatibility": "shapes are what a pure layer checks",
     "models:Sequential.predict_classes": "batch_size=None is 32, as in `predict`",
     "models:Sequential.predict_proba": "batch_size=None is 32, as in `predict`",
-    **dict.fromkeys(
-        [
-            "layers.convolutional:DepthwiseConv2D.call",
-            "layers.core:Dropout.call",
-            "layers.noise:AlphaDropout.call",
-            "layers.noise:GaussianDropout.call",
-            "layers.noise:GaussianNoise.call",
-            "layers.normalization:BatchNormalization.call",
-            "layers.wrappers:TimeDistributed.call",
-        ],
-        "all layers have one `call`, with `mask` before `training`; give them by name",
-    ),
     **dict.fromkeys(["layers:Highway.call", "layers:MaxoutDense.call"], "`x` is called `inputs`, as everywhere else"),
 }
 

@@ -17,7 +17,7 @@ from jkeras.graph.scope import Finder
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 from jkeras.graph.value import Value
 
-__all__ = ["LayerNode", "NodeAccess", "mask_key"]
+__all__ = ["LayerNode", "NodeAccess", "mask_key", "mask_list"]
 
 
 def _unpack(values):

@@ -40,7 +40,7 @@ from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
 
-__all__ = ["Call", "InputSpec", "Layer", "free_name"]
+__all__ = ["Call", "InputSpec", "Layer", "call_with_training", "free_name"]
 
 
 @dataclasses.dataclass
@@ -89,6 +89,11 @@ class Call:
     state: dict
     mask: Any
     losses: list
+
+
+def call_with_training(self: Any, inputs: Any, training: bool | None = None, mask: Any = None, **arguments: Any) -> Any:
+    """`Layer.call` as layers have it for which Keras puts `training` first: `super().call(inputs, training)`."""
+    return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
 
 
 _BASE_ARGUMENTS = {
@@ -156,6 +161,7 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         TypeError: for an argument that no layer knows.
     """
 
+    built = False
     supports_masking = False
     stateful = False
     input_spec = None
@@ -184,7 +190,6 @@ class Layer(NodeAccess, HoldsWeights, Questions):
             name = f"{prefix}_{unique_number(prefix)}"
         self.name = name
         self.trainable = kwargs.get("trainable", True)
-        self.built = False
         self._trainable_weights: list = []
         self._non_trainable_weights: list = []
         self._unsaved_state: list = []

@@ -39,7 +39,7 @@ class Questions:
         """Add scalars to the loss: inside `call` those of this call, outside of it symbols.
 
         Arguments:
-            losses: a scalar, or a list of them.
+            losses: a scalar (a symbol, or a number), or a list of them.
             inputs: the symbol(s) that they depend on, for `get_losses_for`.
         """
         losses = [] if losses is None else losses if isinstance(losses, (list, tuple)) else [losses]
@@ -67,7 +67,7 @@ class Questions:
 
     @property
     def added_losses(self) -> list:
-        """The symbols that were added to the loss outside of calls, to this layer and to those it is made of."""
+        """The symbols and numbers that were added to the loss outside of calls, to this layer and to those it is made of."""
         return [loss for loss, _ in self._all_added("losses")]
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from jkeras import batch, config, random, trees
 from jkeras.graph import adapter
-from jkeras.graph.connect import LayerNode, mask_key
+from jkeras.graph.connect import LayerNode, mask_key, mask_list
 from jkeras.graph.function import Execution, nodes_between, variables_of
 from jkeras.graph.infer import infer
 from jkeras.graph.layer import Call, Layer, as_shape, snake_case
@@ -243,9 +243,10 @@ class Network(Layer):
         """name -> variable, of those that the layers, regularizers and constraints read without owning them, as they
         stand in the state."""
         if self._outside[0] != len(self.added_losses):
-            added = nodes_between(self.inputs, self.added_losses)
+            symbols = list(filter(is_symbol, self.added_losses))
+            added = nodes_between(self.inputs, symbols)
             read = [variable for node in [*self.calls, *added] for variable in node.reads]
-            read += variables_of([*self.calls, *added], self.added_losses)
+            read += variables_of([*self.calls, *added], symbols)
             read += self._read_by_weights()
             own = set(jax.tree.leaves(self.variables()))
             read = [variable for variable in dict.fromkeys(read) if variable not in own and not variable.is_constant]
@@ -399,6 +400,22 @@ class Network(Layer):
     def stateful(self):
         return any(layer.stateful for layer in self.layers)
 
+    @property
+    def state_updates(self) -> list:
+        """Those of `updates` that stateful layers ask for: they carry states from batch to batch."""
+        return [update for layer in self.layers if layer.stateful for update in layer.updates]
+
+    def run_internal_graph(self, inputs: Any, masks: Any = None) -> tuple[list, list, list]:
+        """The graph on other inputs: lists of the outputs, of their masks (or None) and of their shapes.
+
+        Arguments:
+            inputs: a list of symbols; inside the `call` of a layer, of what that is handed.
+            masks: a list of their masks, or None.
+        """
+        outputs = as_list(self.call(inputs, masks))
+        made = mask_list(self.compute_mask(inputs, masks), len(outputs))
+        return outputs, made, [tuple(output.shape) for output in outputs]
+
     def reset_states(self):
         """Set the states of all stateful layers to zero."""
         for layer in self.layers:
@@ -535,8 +552,12 @@ class Bound(Execution):
         return Call(outputs, self.next_state(), masks, losses)
 
     def _added(self) -> list:
-        """The losses that were added to the network as symbols: of the whole batch, as they may mix examples."""
-        symbols = self.network.added_losses
+        """The losses that were added to the network: those of symbols of the whole batch, as they may mix examples."""
+        added = self.network.added_losses
+        symbols = list(filter(is_symbol, added))
+        return [jnp.asarray(one, config.floatx()) for one in added if not is_symbol(one)] + self._values_of(symbols)
+
+    def _values_of(self, symbols) -> list:
         nodes = nodes_between(list(filter(is_symbol, self.values)), symbols) if symbols else []
         if not nodes or batch.shards() == 1:
             return [self.compute(nodes).value(symbol) for symbol in symbols]

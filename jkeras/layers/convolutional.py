@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
-from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.layer import InputSpec, Layer, call_with_training
 from jkeras.layers.arguments import (
     ActivationLike,
     ConstraintLike,
@@ -475,6 +475,8 @@ class DepthwiseConv2D(_Depthwise, Conv2D):
         >>> layer.apply(params, state, jnp.ones((1, 8, 8, 3)))[0].shape
         (1, 6, 6, 6)
     """
+
+    call = call_with_training
 
     @keeps_arguments
     def __init__(

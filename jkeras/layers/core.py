@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, random, regularizers
-from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.layer import InputSpec, Layer, call_with_training
 from jkeras.graph.tensor import symbols_in
 from jkeras.graph.value import as_arrays, tried
 from jkeras.layers.arguments import (
@@ -210,6 +210,7 @@ class Dropout(Layer):
     """
 
     supports_masking = True
+    call = call_with_training
 
     @keeps_arguments
     def __init__(self, rate: Fraction, noise_shape: Sequence | None = None, seed: Seed = None, **kwargs: Any):

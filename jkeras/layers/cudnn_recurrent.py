@@ -133,6 +133,8 @@ _FIXED = {
 class _CuDNN(CellLayer):
     """What `CuDNNGRU` and `CuDNNLSTM` share."""
 
+    #: What it does in one step, made by the constructor.
+    cell: Any = None
     kernel = property(operator.attrgetter("cell.kernel"), doc="The variable of the kernel.")
     recurrent_kernel = property(operator.attrgetter("cell.recurrent_kernel"), doc="That of the recurrent kernel.")
     bias = property(operator.attrgetter("cell.bias"), doc="That of both biases.")

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jkeras import random
-from jkeras.graph.layer import Layer
+from jkeras.graph.layer import Layer, call_with_training
 from jkeras.layers.arguments import Fraction, NotNegative, Seed, keeps_arguments
 from jkeras.layers.core import Dropout
 
@@ -25,6 +25,7 @@ class GaussianNoise(Layer):
     """
 
     supports_masking = True
+    call = call_with_training
 
     @keeps_arguments
     def __init__(self, stddev: NotNegative, **kwargs: Any):
@@ -53,6 +54,7 @@ class GaussianDropout(Layer):
     """
 
     supports_masking = True
+    call = call_with_training
 
     @keeps_arguments
     def __init__(self, rate: Fraction, **kwargs: Any):

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from jkeras import batch
-from jkeras.graph.layer import InputSpec, Layer
+from jkeras.graph.layer import InputSpec, Layer, call_with_training
 from jkeras.layers.arguments import (
     Axis,
     ConstraintLike,
@@ -141,6 +141,7 @@ class BatchNormalization(Layer):
     """
 
     supports_masking = True
+    call = call_with_training
     unsaved_state = ("biased_mean", "biased_variance", "updates")
 
     @keeps_arguments

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jkeras import random
 from jkeras.graph import adapter
-from jkeras.graph.layer import Call, InputSpec, Layer
+from jkeras.graph.layer import Call, InputSpec, Layer, call_with_training
 from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
 from jkeras.layers.recurrent import RNN
 from jkeras.serialize.objects import CustomObjectScope, has_arg
@@ -106,6 +106,7 @@ class TimeDistributed(Wrapper):
 
     supports_masking = True
     input_spec = InputSpec(min_ndim=3)
+    call = call_with_training
 
     def sublayer_shapes(self, input_shape: Any):
         return {"layer": (input_shape[0], *input_shape[2:])}
@@ -219,6 +220,11 @@ class Bidirectional(Wrapper):
 
     def saved_weights(self):
         return self.forward_layer.saved_weights() + self.backward_layer.saved_weights()
+
+    @property
+    def constraints(self) -> dict:
+        """variable -> constraint, of the weights of both layers that have one."""
+        return {one: one.constraint for one in jax.tree.leaves(self.variables()[0]) if one.constraint is not None}
 
     # ------------------------------------------------------------------------------------------------ the pure pair
 
