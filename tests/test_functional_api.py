@@ -84,6 +84,12 @@ MISTAKES = [
     ("array", lambda: layers.Dense(2)(X), ValueError, "isn't a symbolic tensor"),
     ("rank", lambda: layers.Conv2D(2, 2)(_one()), ValueError, "conv2d.*expected ndim=4, found ndim=2"),
     ("keyword", lambda: layers.Dense(2, colour="red"), TypeError, "colour"),
+    (
+        "starts inside",
+        lambda: Model(h := layers.Dense(2)(_one()), layers.Dense(2)(h)),
+        ValueError,
+        r"dense_\d.*new Input",
+    ),
     ("disconnected", lambda: Model(_one(), layers.Dense(2)(_one())), ValueError, "Graph disconnected"),
     (
         "names",

@@ -332,8 +332,8 @@ def test_helpers_of_training():
     assert training_utils.standardize_sample_weights({"b": y}, ["a", "b"])[0] is None
     np.testing.assert_array_equal(training_utils.standardize_weights(np.eye(2), class_weight={0: 1, 1: 5}), [1, 5])
     assert training_utils.standardize_weights(np.ones((2, 3, 1)), sample_weight_mode="temporal").shape == (2, 3)
-    training_utils.check_array_length_consistency([x], [y], None)
-    for wrong in (([x, y[:2]], None), ([x], [y[:2]]), ([x], [None]), ([x], [y], [y[:2]])):
+    training_utils.check_array_length_consistency([x], [y], [y])
+    for wrong in (([x, y[:2]], None), ([x], [y], None), ([x], [y[:2]]), ([x], [None]), ([x], [y], [y[:2]])):
         with pytest.raises(ValueError, match="same number"):
             training_utils.check_array_length_consistency(*wrong)
     with pytest.raises(ValueError, match="to have the same shape"):

@@ -106,7 +106,8 @@ def standardize_weights(
 
 
 def check_array_length_consistency(inputs: Any, targets: Any, weights: Any = None) -> None:
-    """Check that there are as many inputs as targets and weights; None counts as no rows.
+    """Check that there are as many inputs as targets and weights; None counts as no rows, `weights` that are not given
+    too.
 
     Arguments:
         inputs, targets, weights: lists of arrays or Nones, or None.
@@ -120,7 +121,7 @@ def check_array_length_consistency(inputs: Any, targets: Any, weights: Any = Non
         if len(found) > 1:
             raise ValueError(f"All {kind} arrays should have the same number of samples. Found: {sorted(found)}")
         lengths[kind] = found.pop() if found else 0
-    if lengths["input"] != lengths["target"] or (weights is not None and lengths["sample_weight"] != lengths["target"]):
+    if len(set(lengths.values())) > 1:
         raise ValueError(f"Input, target and weight arrays should have the same number of samples. Found: {lengths}")
 
 

@@ -67,7 +67,7 @@ class Questions:
 
     @property
     def added_losses(self) -> list:
-        """The symbols and numbers that were added to the loss outside of calls, to this layer and to those it is made of."""
+        """The symbols and numbers added to the loss outside of calls, to this layer and to those it is made of."""
         return [loss for loss, _ in self._all_added("losses")]
 
     @property

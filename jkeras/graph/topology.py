@@ -176,6 +176,12 @@ class Network(Layer):
                     f"Input tensors to a {type(self).__name__} must come from `jkeras.layers.Input`. "
                     f"Received: {symbol!r} (missing previous layer metadata)."
                 )
+            if not isinstance(symbol._keras_history[0], InputLayer):
+                raise ValueError(
+                    f"Graph disconnected: the input {symbol!r} of {self.name} is the output of layer "
+                    f"{symbol._keras_history[0].name}. Call the layers that follow on a new Input of this shape; or use "
+                    "K.function([input], [output]), which starts anywhere."
+                )
         if len(set(self.inputs)) != len(self.inputs):
             raise ValueError(
                 "The list of inputs passed to the model is redundant. All inputs should only appear once. "

@@ -222,6 +222,8 @@ class Answers(Network):
     _is_compiled = property(lambda self: self._spec is not None)
     _collected_trainable_weights = property(lambda self: list(self.compiled_spec and self.trainer.core.trained))
 
+    _input_layers = property(lambda self: list(self.input_layers))
+    _output_layers = property(lambda self: list(self.output_layers))
     _feed_inputs = _over_inputs(lambda layer, symbol: symbol)
     _feed_input_names = _over_inputs(lambda layer, symbol: layer.name)
     _feed_input_shapes = _over_inputs(lambda layer, symbol: symbol.shape)
