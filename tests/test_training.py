@@ -10,6 +10,7 @@ import pytest
 from kit import close, same_bits
 
 import jkeras
+from jkeras import backend as K
 from jkeras import callbacks, layers, losses, optimizers
 from jkeras.models import Model, Sequential
 from jkeras.train import make_step
@@ -338,3 +339,15 @@ def test_a_forgotten_compile_is_warned_of():
     for act in (lambda: model.summary(print_fn=len), lambda: model.train_on_batch(X, Y)):
         with pytest.warns(UserWarning, match="Discrepancy between trainable weights"):
             act()
+
+
+@pytest.mark.parametrize("function", [lambda h: K.cast(K.argmax(h), "float32"), K.stop_gradient, K.round])
+def test_a_loss_without_a_gradient_says_so(function):
+    x = layers.Input((6,))
+    model = Model(x, layers.Dense(3)(x))
+    model.compile("sgd", lambda y_true, y_pred: K.mean(function(y_pred)))
+    with pytest.raises(ValueError, match=r"no gradient.*K.softmax in place of K.argmax"):
+        model.train_on_batch(X, Y)
+    model.trainable = False  # then there is nothing that it should depend on
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, Y)

@@ -179,8 +179,8 @@ class Network(Layer):
             if not isinstance(symbol._keras_history[0], InputLayer):
                 raise ValueError(
                     f"Graph disconnected: the input {symbol!r} of {self.name} is the output of layer "
-                    f"{symbol._keras_history[0].name}. Call the layers that follow on a new Input of this shape; or use "
-                    "K.function([input], [output]), which starts anywhere."
+                    f"{symbol._keras_history[0].name}. Call the layers that follow on a new Input of this shape; or "
+                    "use K.function([input], [output]), which starts anywhere."
                 )
         if len(set(self.inputs)) != len(self.inputs):
             raise ValueError(

@@ -153,6 +153,38 @@ class Steps:
         params = trees.merge(params, train_state.frozen)
         return self.evaluate(params, train_state.state, data, self.batch_key(train_state), True)
 
+    def _gradients(self, train_state, data):
+        """The gradients of the loss by the trained parameters, and (next state, logs).
+
+        Raises:
+            ValueError: if it does not depend on any of them.
+        """
+        reached = []
+
+        @jax.custom_jvp
+        def noting(total):
+            return total
+
+        def noted(primals, tangents):
+            if not isinstance(tangents[0], jax.custom_derivatives.SymbolicZero):
+                reached.append(True)
+            return primals[0], tangents[0]
+
+        noting.defjvp(noted, symbolic_zeros=True)
+
+        def loss(params):
+            total, results = self._loss(params, train_state, data)
+            return noting(total), results
+
+        found = jax.grad(loss, has_aux=True)(train_state.params)
+        if not reached and jax.tree.leaves(train_state.params):
+            raise ValueError(
+                "The loss has no gradient: it does not depend on any weight that is trained, or only through what has "
+                "no derivative (argmax, round, comparisons, casts to integers, K.stop_gradient). Compute it from the "
+                "outputs of layers by functions that have one, as K.softmax in place of K.argmax."
+            )
+        return found
+
     def updated(
         self, train_state: TrainState, data: tuple, gradients: dict, value: Any, constrain: Callable | None = None
     ):
@@ -170,7 +202,7 @@ class Steps:
 
     def train(self, train_state: TrainState, data: tuple):
         """One step of training on a batch `(inputs, targets, weights)`: the next state, and the batch's logs."""
-        gradients, (state, logs) = jax.grad(self._loss, has_aux=True)(train_state.params, train_state, data)
+        gradients, (state, logs) = self._gradients(train_state, data)
         kept, _ = trees.split(train_state.state, self.core.keeps_state)
         gradients, logs, state = batch.means((gradients, logs, trees.merge(kept, state)))
         constrain = lambda params: self.constrained(params, train_state)  # noqa: E731
