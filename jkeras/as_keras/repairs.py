@@ -54,18 +54,19 @@ def _note(name, frame: Any):
 
 
 def _of_ragged(make):
-    """`np.array` or `np.asarray` that makes an array of objects of rows that differ in shape, as they did."""
+    """`np.array` and its like, making an array of objects of rows that differ in shape, as they did."""
+    array = np.array
 
     @functools.wraps(make)
     def made(*args, **kwargs):
         try:
             return make(*args, **kwargs)
         except ValueError as error:
-            if "inhomogeneous" not in str(error) or len(args) > 1 or kwargs.get("dtype") is not None:
+            if "inhomogeneous" not in str(error) or len(args) != 1 or kwargs.get("dtype") is not None:
                 raise
             frame: Any = inspect.currentframe()
             _note(f"numpy.{make.__name__} of rows that differ in shape", frame.f_back)
-            return make(*args, **{**kwargs, "dtype": object})
+            return make(array(args[0], dtype=object), **kwargs)
 
     return made
 
@@ -91,7 +92,7 @@ def install() -> None:
     os.environ["JKERAS_REPAIR"] = "1"
     for module, dropped in _DROPPED.items():
         _repair(module, dropped)
-    np.array, np.asarray = _of_ragged(np.array), _of_ragged(np.asarray)
+    np.array, np.asarray, np.copy = [_of_ragged(make) for make in (np.array, np.asarray, np.copy)]
 
 
 def print_used() -> None:
