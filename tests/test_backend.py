@@ -576,6 +576,16 @@ def test_what_is_asked_for_again_compiles_nothing():
     assert not COMPILED
 
 
+def test_symbols_tell_their_values():
+    """As tensors of Theano and TensorFlow do; for holes, given ones."""
+    x, variable = K.placeholder(shape=(2,)), K.variable([1.0, 2.0])
+    total = x + variable
+    assert (variable * 2).eval().tolist() == (variable * 2).numpy().tolist() == [2.0, 4.0]
+    assert variable.eval().tolist() == [1.0, 2.0] and total.eval({x: np.array([3.0, 4.0])}).tolist() == [4.0, 6.0]
+    with pytest.raises(ValueError, match="disconnected"):
+        total.eval()
+
+
 def test_what_was_evaluated_can_be_copied():
     total = K.sum(K.variable(X))
     K.eval(total), K.eval(total)
