@@ -48,7 +48,7 @@ def __getattr__(name):
 
 
 __all__ = [
-    "Input", "Model", "Sequential", "activations", "backend", "callbacks", "constraints", "datasets", "engine",
-    "initializers", "layers", "losses", "metrics", "models", "optimizers", "preprocessing", "random", "regularizers",
-    "train", "utils",
+    "Input", "Model", "Sequential", "activations", "applications", "backend", "callbacks", "constraints", "datasets",
+    "engine", "initializers", "layers", "losses", "metrics", "models", "optimizers", "preprocessing", "random",
+    "regularizers", "train", "utils",
 ]  # fmt: skip

@@ -127,6 +127,16 @@ def test_function_wants_lists(arguments, error):
         K.function(*arguments)
 
 
+def test_the_learning_phase_may_be_left_out_of_a_call():
+    """It is 0 then, as in Keras on TensorFlow, whose placeholder for it has that default."""
+    x = K.placeholder(shape=(None, 4))
+    function = K.function([x, K.learning_phase()], [K.in_train_phase(x * 2.0, x)])
+    for values, factor in ([X], 1), ([X, 0], 1), ([X, 1], 2):
+        np.testing.assert_allclose(function(values)[0], X * factor)
+    with pytest.raises(ValueError, match="2 inputs was called with 0 values"):
+        function([])
+
+
 def test_function_says_what_does_not_fit():
     x = K.placeholder(shape=(None, 4), name="x")
     with pytest.raises(ValueError, match="x:0.*shape.*3, 5"):
@@ -564,6 +574,16 @@ def test_what_is_asked_for_again_compiles_nothing():
     COMPILED.clear()
     assert len({ask() for _ in range(5)}) == 5
     assert not COMPILED
+
+
+def test_symbols_tell_their_values():
+    """As tensors of Theano and TensorFlow do; for holes, given ones."""
+    x, variable = K.placeholder(shape=(2,)), K.variable([1.0, 2.0])
+    total = x + variable
+    assert (variable * 2).eval().tolist() == (variable * 2).numpy().tolist() == [2.0, 4.0]
+    assert variable.eval().tolist() == [1.0, 2.0] and total.eval({x: np.array([3.0, 4.0])}).tolist() == [4.0, 6.0]
+    with pytest.raises(ValueError, match="disconnected"):
+        total.eval()
 
 
 def test_what_was_evaluated_can_be_copied():

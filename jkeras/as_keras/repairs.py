@@ -46,6 +46,31 @@ _DROPPED: dict[Any, Mapping[str, Any]] = {
 }
 
 
+def _note(name, frame: Any):
+    """Remember where `name` was used first; importing is no use of its own."""
+    while frame.f_globals.get("__name__") == "importlib._bootstrap":  # `from module import name`
+        frame = frame.f_back
+    _used.setdefault(name, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+
+
+def _of_ragged(make):
+    """`np.array` and its like, making an array of objects of rows that differ in shape, as they did."""
+    array = np.array
+
+    @functools.wraps(make)
+    def made(*args, **kwargs):
+        try:
+            return make(*args, **kwargs)
+        except ValueError as error:
+            if "inhomogeneous" not in str(error) or len(args) != 1 or kwargs.get("dtype") is not None:
+                raise
+            frame: Any = inspect.currentframe()
+            _note(f"numpy.{make.__name__} of rows that differ in shape", frame.f_back)
+            return make(array(args[0], dtype=object), **kwargs)
+
+    return made
+
+
 def _repair(module, dropped):
     """Let `module` have what is in `dropped`, and note who asks for it."""
     otherwise = vars(module).get("__getattr__")
@@ -53,10 +78,7 @@ def _repair(module, dropped):
     def find(name):
         if name in dropped:
             frame: Any = inspect.currentframe()
-            caller = frame.f_back
-            while caller.f_globals.get("__name__") == "importlib._bootstrap":  # `from module import name`
-                caller = caller.f_back
-            _used.setdefault(f"{module.__name__}.{name}", f"{caller.f_code.co_filename}:{caller.f_lineno}")
+            _note(f"{module.__name__}.{name}", frame.f_back)
             return dropped[name]
         if otherwise is not None:
             return otherwise(name)
@@ -70,6 +92,7 @@ def install() -> None:
     os.environ["JKERAS_REPAIR"] = "1"
     for module, dropped in _DROPPED.items():
         _repair(module, dropped)
+    np.array, np.asarray, np.copy = [_of_ragged(make) for make in (np.array, np.asarray, np.copy)]
 
 
 def print_used() -> None:

@@ -227,12 +227,8 @@ def eval(x: Any) -> np.ndarray:
     """The current value of a symbol that depends on no hole."""
     if isinstance(x, (list, tuple)):
         return np.asarray([eval(part) for part in x])
-    if isinstance(x, Variable):
-        return x.numpy()
     if is_symbol(x):
-        # Kept with the symbol: what is asked for again is compiled, once.
-        x.evaluator = x.evaluator or Function([], [x])
-        return x.evaluator([])[0]
+        return x.eval()
     return np.asarray(sparse.to_dense(x))
 
 

@@ -271,7 +271,8 @@ class Function:
     is called again: the first time its operations run one by one, which are compiled once for all functions.
 
     Arguments:
-        inputs: symbols; the learning phase may be one of them, and is 0 in calls if it is not.
+        inputs: symbols; the learning phase may be one of them, and is 0 in calls if it is not, or where it is the last
+            one and no value is given for it.
         outputs: symbols, or nests of them.
         updates: pairs (variable, symbol or array): all next values are computed from the current ones. Pairs that are
             symbols themselves, with further pairs in `beside`, are carried out also where they are outputs.
@@ -323,10 +324,11 @@ class Function:
         """The values of the outputs, numpy arrays, for a list of the values of the inputs."""
         if not isinstance(values, (list, tuple)):
             raise TypeError(f"A backend function takes a list of values; {type(values).__name__} was given.")
-        if len(values) != len(self.inputs):
+        left_out = self.inputs[len(values) :]
+        if len(values) > len(self.inputs) or not all(map(_is_learning_phase, left_out)):
             raise ValueError(f"A function of {len(self.inputs)} inputs was called with {len(values)} values.")
         training, arrays = False, []
-        for symbol, value in zip(self.inputs, values, strict=True):
+        for symbol, value in zip(self.inputs, values, strict=False):
             if _is_learning_phase(symbol):
                 training = bool(value)
             else:

@@ -1,7 +1,7 @@
 """Symbols: `SymbolicTensor` (a value that does not exist yet), `Variable` (one with a current value), and `Node` (a
 call)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -144,6 +144,20 @@ class SymbolicTensor(Symbol):
     def inferred(self, known: dict) -> Any:
         """What stands for it where shapes are inferred and `known` has what stands for its `roots`."""
         return known[self]
+
+    def eval(self, values: Mapping | None = None) -> np.ndarray:
+        """Its value, for those of the holes that it depends on, which `values` maps to arrays."""
+        from jkeras.graph.function import Function  # which is made of symbols
+
+        if values:
+            return Function(list(values), [self])(list(values.values()))[0]
+        # Kept with the symbol: what is asked for again is compiled, once.
+        self.evaluator = self.evaluator or Function([], [self])
+        return self.evaluator([])[0]
+
+    def numpy(self) -> np.ndarray:
+        """Its value, which depends on no hole, on the host."""
+        return self.eval()
 
     def traced(self):
         """Inside traced code the array that stands for this symbol there, or None."""
@@ -322,6 +336,10 @@ class Variable(SymbolicTensor):
             made_by, symbol = self.regularizer, lift(self.regularizer)(self)
             self._penalty = made_by, symbol
         return symbol
+
+    def eval(self, values: Mapping | None = None) -> np.ndarray:
+        """Its value; it depends on nothing."""
+        return self.numpy()
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value on the host, also inside traced code."""
