@@ -179,6 +179,66 @@ def test_functions_and_gradients():
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
 
 
+class Slope(layers.Layer):
+    """The gradient of another model's output, of what it computes itself with a draw in it, and of its weight."""
+
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def build(self, input_shape):
+        self.scale = self.add_weight("scale", shape=(input_shape[-1],), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, x):
+        shifted = x + K.random_uniform((1, 4))
+        own, by_scale, nothing = K.gradients(K.sum(K.square(shifted) * self.scale), [shifted, self.scale, x + 1])
+        assert nothing is None
+        inner = K.gradients(self.inner(x), x)[0]
+        return [inner, own - 2 * shifted, by_scale - K.sum(K.square(shifted), axis=0)]
+
+
+def test_gradients_inside_of_a_call():
+    x = layers.Input((4, 4, 2))
+    before = layers.Conv2D(3, 1)(x)
+    after = layers.MaxPooling2D()(before)
+    where = layers.Lambda(lambda pair: K.gradients(K.sum(pair[1]), pair[0])[0])([before, after])
+    assert K.int_shape(where) == (None, 4, 4, 3)
+    images = np.random.RandomState(1).randn(3, 4, 4, 2).astype("float32")
+    values, switches = Model(x, [before, where]).predict(images)
+    parts = values.reshape(3, 2, 2, 2, 2, 3)
+    np.testing.assert_array_equal(switches.reshape(parts.shape), parts == parts.max(axis=(2, 4), keepdims=True))
+    upwards = Model(x, layers.Conv2D(2, 1)(layers.multiply([layers.UpSampling2D()(after), where])))
+    upwards.compile("sgd", "mse")
+    losses = upwards.fit(images, images, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+    inner = Sequential([layers.Dense(3, activation="tanh", input_dim=4), layers.Dense(1)])
+    y = layers.Input((4,))
+    first, bias, last, _ = inner.get_weights()
+    slope = (1 - np.tanh(X @ first + bias) ** 2) * last[:, 0] @ first.T
+    of_phase = K.function([y, K.learning_phase()], [*Slope(inner)(y)])
+    for found, expected in zip(of_phase([X, 1]), [slope, np.zeros((5, 4)), np.zeros(4)], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_loss_reads_gradients():
+    critic = Sequential([layers.Dense(3, activation="tanh", input_dim=4), layers.Dense(1)])
+    x, z = layers.Input((4,)), layers.Input((4,))
+    between = layers.average([x, z])
+
+    def penalty(y_true, y_pred):
+        return K.square(1 - K.sqrt(K.sum(K.square(K.gradients(y_pred, between)[0]), axis=1)))
+
+    model = Model([x, z], critic(between))
+    model.compile("adam", penalty)
+    first, bias, last, _ = critic.get_weights()
+    slope = (1 - np.tanh(X @ first + bias) ** 2) * last[:, 0] @ first.T
+    expected = np.mean((1 - np.linalg.norm(slope, axis=1)) ** 2)
+    np.testing.assert_allclose(model.train_on_batch([X - 1, X + 1], np.zeros((5, 1))), expected, rtol=1e-4)
+    assert model.test_on_batch([X - 1, X + 1], np.zeros((5, 1))) < expected
+
+
 def test_a_symbol_added_to_the_loss():
     x = layers.Input((4,))
     h = layers.Dense(2, use_bias=False)(x)

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, config, random, sparse, trees
-from jkeras.graph.scope import Scope
+from jkeras.graph.scope import Scope, current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
+from jkeras.graph.value import Value
+from jkeras.lift import Symbol, map_nest
 
 __all__ = [
     "Execution", "Function", "gradients", "gradients_or_none", "layers_of", "nodes_between", "observed",
@@ -240,6 +242,8 @@ def gradients(of: Any, wrt: Iterable) -> list:
 
 def gradients_or_none(of: Any, wrt: Iterable) -> list:
     """`gradients`, with None for each symbol that `of` does not depend on."""
+    if any(isinstance(one, Value) for one in [of, *wrt]):
+        return _gradients_within_a_call(of, wrt)
     found = []
     for symbol in wrt:
         try:
@@ -250,6 +254,52 @@ def gradients_or_none(of: Any, wrt: Iterable) -> list:
             found.append(symbol)
     of_these = iter(gradients(of, [symbol for symbol in found if symbol is not None]))
     return [None if symbol is None else next(of_these) for symbol in found]
+
+
+def _as_symbols(of, known) -> None:
+    """Add to `known`, Value -> symbol, those of `of` and of what it was computed of: the symbol that one is the value
+    of, or one that is computed again. What no symbol enters stays an array."""
+    waiting = [of]
+    while waiting:
+        value = waiting.pop()
+        if value in known:
+            continue
+        if value.like is not None or value.recipe is None:
+            known[value] = value.array if value.like is None else value.like
+            continue
+        function, args, kwargs, place = value.recipe
+        symbols: list = []
+        map_nest(symbols.append, [args, kwargs], Symbol)
+        unknown = [one for one in symbols if isinstance(one, Value) and one not in known]
+        if unknown:
+            waiting += [value, *unknown]
+            continue
+        args, kwargs = map_nest(lambda one: known.get(one, one), [args, kwargs], Symbol)
+        again = Node(function, args, kwargs).outputs if symbols_in([args, kwargs]) else None
+        known[value] = value.array if again is None else again[place]
+
+
+def _gradients_within_a_call(of, wrt) -> list:
+    """`gradients_or_none` of what user code has computed: that is made of symbols again, and differentiated here."""
+    scope = current_scope()
+    if scope is None:
+        raise ValueError(f"gradients: {of!r} was computed in a call that is over.")
+    values = [one for one in wrt if isinstance(one, Value)]
+    known = {one: one.like for one in values if one.like is not None}
+    given = {}  # what this very call has computed is no symbol of the graph around it
+    for one in values:
+        if one not in known:
+            known[one] = SymbolicTensor(one._keras_shape, str(one.dtype), unique_name("value"))
+            given[known[one]] = one.array
+    if isinstance(of, Value):
+        _as_symbols(of, known)
+    of, wrt = known.get(of, of), [known.get(one, one) for one in wrt]
+    found = gradients_or_none(of, wrt) if is_symbol(of) else [None] * len(wrt)
+    with Execution(given, key=scope.key, training=scope.training) if given else contextlib.nullcontext(scope) as run:
+        for symbol in found:
+            if given and symbol is not None:
+                run.compute(nodes_between([*given, *symbol.node.inputs], [symbol]))
+        return [None if symbol is None else Value(run.lookup(symbol)) for symbol in found]
 
 
 def _is_learning_phase(symbol) -> bool:

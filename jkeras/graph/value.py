@@ -34,15 +34,18 @@ class Value(Symbol):
 
     Attributes:
         array: the array.
+        like: the symbol that it is the value of, or None.
+        recipe: the function, positional and keyword arguments that it was made by, and which of the results it is; or
+            None.
         shape: the sizes of `array`; `shape.as_list()`, `K.int_shape`: those that the model knows, None for others.
     """
 
     def __init__(self, array: Any, *, like: Any = None, shape: Any = None):
         self.array = array
         self._known = shape if like is None else like._keras_shape
-        self._recipe: tuple | None = None
+        self.recipe: tuple | None = None
         self._name = None if like is None else like.name
-        self._like = like
+        self.like = like
 
     # ---------------------------------------------------------------------------------------- what Keras asks for
 
@@ -104,8 +107,8 @@ class Value(Symbol):
         return np.asarray(self.array, dtype=dtype)
 
     def __getattr__(self, name):
-        if name in ("_keras_history", "_uses_learning_phase") and self._like is not None:
-            return getattr(self._like, name)
+        if name in ("_keras_history", "_uses_learning_phase") and self.like is not None:
+            return getattr(self.like, name)
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.array, name)
@@ -214,7 +217,7 @@ def _made(array, function, args, kwargs, place):
         return array
     value = Value(array)
     value._name = getattr(function, "__name__", "value").strip("_<>")
-    value._recipe = function, args, kwargs, place
+    value.recipe = function, args, kwargs, place
     return value
 
 
@@ -233,8 +236,8 @@ def _infer_all(value):
     waiting = [value]
     while waiting:
         last = waiting[-1]
-        if last._recipe is not None and last._known is None:
-            unknown = [one for one in _symbols(last._recipe[1:3]) if isinstance(one, Value) and one._known is None]
+        if last.recipe is not None and last._known is None:
+            unknown = [one for one in _symbols(last.recipe[1:3]) if isinstance(one, Value) and one._known is None]
             if unknown:
                 waiting += unknown
                 continue
@@ -251,9 +254,9 @@ def _symbols(nest):
 
 def _inferred(value) -> tuple:
     sizes = tuple(size if isinstance(size, int) else None for size in value.array.shape)
-    if value._recipe is None:
+    if value.recipe is None:
         return sizes
-    function, args, kwargs, place = value._recipe
+    function, args, kwargs, place = value.recipe
     symbols = _symbols([args, kwargs])
     given = [Spec(tuple(one._keras_shape), str(one.dtype)) for one in symbols]
     if all(None not in spec.shape for spec in given):
@@ -305,12 +308,13 @@ def tried(run: Callable) -> Any:
             raise error from None
 
 
-def with_values(function: Callable, *shapes: Any) -> Callable:
+def with_values(function: Callable, *known: Any) -> Callable:
     """`function`, a user's in Keras style, as one that takes and returns arrays: it is handed Values.
 
     Arguments:
         function: any function of arrays.
-        shapes: what the model knows of the sizes of the first arguments, None for unknown ones.
+        known: what the model knows of the first arguments: the symbols that they are the values of, or their sizes,
+            None for unknown ones.
 
     Example:
         >>> shapes = []
@@ -321,11 +325,10 @@ def with_values(function: Callable, *shapes: Any) -> Callable:
 
     @functools.wraps(function)
     def called(*args, **kwargs):
-        known = [*shapes, *[None] * (len(args) - len(shapes))]
-        args = [
-            Value(arg, shape=shape) if shape is not None and isinstance(arg, jax.Array) else arg
-            for arg, shape in zip(args, known, strict=False)
-        ]
+        args = list(args)
+        for place, (arg, like) in enumerate(zip(args, known, strict=False)):
+            if isinstance(arg, jax.Array):
+                args[place] = Value(arg, **{"like" if isinstance(like, Symbol) else "shape": like})
         return tried(lambda form: as_arrays(function(*form(args), **form(kwargs))))
 
     return called

@@ -88,9 +88,9 @@ def _factor(weight):
     return weight if isinstance(weight, Variable) else float(np.asarray(weight))
 
 
-def _as_called(function, shape):
-    """A loss or metric as it is called beside an output of `shape`: a user's is handed what answers as tensors do."""
-    return with_values(function, (None,) * len(shape), shape) if is_written_by_user(function) else function
+def _as_called(function, output):
+    """A loss or metric as it is called beside the symbol `output`: a user's is handed what answers as tensors do."""
+    return with_values(function, (None,) * len(output.shape), output) if is_written_by_user(function) else function
 
 
 def _metric_lists(specification, names):
@@ -156,14 +156,14 @@ def resolve_compile(
                 unique = next(n for n in (base, *(f"{base}_{i}" for i in range(1, 99))) if n not in logged)
                 logged.append(unique)
                 running = bool(getattr(function, "stateful", False))
-                called = _as_called(function, shapes[place])
+                called = _as_called(function, model.outputs[place])
                 found.append(Metric(unique, called, use_weights, traits.of(function).per_example, running))
                 if running:
                     stateful[unique] = function
         outputs.append(
             Output(
                 name,
-                functions[place] and _as_called(functions[place], shapes[place]),
+                functions[place] and _as_called(functions[place], model.outputs[place]),
                 f"{name}_loss" if several else None,
                 _factor(weights[place]),
                 tuple(found),
