@@ -221,10 +221,17 @@ def next_run_key() -> Key:
 
 def next_key() -> Key:
     """The next of the process's own keys, for draws on the host. numpy's generator moves on, as in Keras."""
+    number = next_number()
+    return _Stream.base.fold("process", number) if _Stream.seeded else as_key(number).fold("process")
+
+
+def next_number() -> int:
+    """A number that tells draws apart. numpy's generator moves on, as where Keras makes a symbol that draws."""
     if not _Stream.seeded:
-        return as_key(np.random.randint(1 << 31, dtype=np.int64)).fold("process")
+        _Stream.of = b""  # who finds the generator where it is now has seeded it again
+        return int(np.random.randint(1 << 31, dtype=np.int64))
     _Stream.taken += 1
-    return _Stream.base.fold("process", _Stream.taken)
+    return _Stream.taken
 
 
 # --------------------------------------------------------------------------------------------------- one run of `fit`
@@ -262,6 +269,8 @@ class Run:
         def order(epoch, examples):
             nonlocal last
             source = generator or host(self.key, "order", epoch)
+            if generator is np.random:
+                _Stream.of = b""
             rows = np.arange(examples) if generator is None or last is None else last
             full = examples // batch_size * batch_size if shuffle == "batch" else 0
             if full:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from kit import close
 
+from jkeras import backend as K
 from jkeras import layers, models, optimizers, random
 
 KEY = jax.random.key(3)
@@ -290,6 +291,41 @@ def test_numpys_seed_makes_a_script_repeatable():
     first, again, other = script(1), script(1), script(2)
     close(again, first, rtol=0, atol=0)
     assert not np.allclose(first[0], other[0])
+
+
+def _noise():
+    x = layers.Input((4,))
+    return x, layers.Lambda(lambda x: K.dropout(x, 0.5))(layers.GaussianNoise(1.0)(x))
+
+
+def _trained():
+    model = models.Sequential([layers.Dense(4, input_shape=(4,)), layers.Dropout(0.5)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(np.ones((2, 4)), np.ones((2, 4)))
+    return model.get_weights()[0]
+
+
+#: Scripts whose draws nobody seeds but numpy's generator, and which it alone moves between runs.
+DRAWING = {
+    "train": _trained,
+    "predict": lambda: models.Model(*_noise()).predict(np.ones((2, 4))),
+    "draw": lambda: K.eval(K.random_normal((2, 4))),
+    "function": lambda: K.function([], [K.random_uniform((4,)), K.random_uniform((4,))])([])[1],
+    "model function": lambda: (lambda m: K.function([m.input, K.learning_phase()], [m.output]))(models.Model(*_noise()))(
+        [np.ones((2, 4)), 1]
+    )[0],
+}
+
+
+@pytest.mark.parametrize("draw", DRAWING.values(), ids=DRAWING)
+def test_the_same_script_in_the_same_process_draws_the_same(draw):
+    """Whatever was named, made and drawn before, if numpy's generator is seeded in between."""
+    found = []
+    for seed in (1, 1, 2):
+        np.random.seed(seed)
+        found.append([draw(), draw()])
+    close(found[0], found[1], rtol=0, atol=0)
+    assert not np.allclose(found[0], found[2]) and not np.allclose(*found[0])
 
 
 def test_two_runs_from_one_state_of_numpys_generator_draw_apart():

@@ -20,7 +20,8 @@ class DrawNode(Node):
     def __init__(self, stem: str, draw: Function, shape: Sequence[Any], dtype: DTypeLike, seed: Seed):
         self.function, self.shape, self.inputs = draw, tuple(shape), symbols_in(tuple(shape))
         name = unique_name(stem)
-        self.place = ("draw", name if seed is None else int(seed))
+        # As in Keras, numpy's generator says which draw it is: the same script draws the same again.
+        self.place = ("draw", keys.next_number() if seed is None else int(seed))
         sizes = [None if is_symbol(size) else size for size in self.shape]
         self.result = SymbolicTensor(sizes, dtype, name, self)
         self.outputs = [self.result]

@@ -296,7 +296,7 @@ class UpdateNode(Node):
 
     def evaluate(self, execution: Any) -> None:
         """Run the layer as while training, and forget what it returns."""
-        key = None if execution.key is None else execution.key.fold(self.layer.name, "update")
+        key = None if execution.key is None else execution.key.fold(execution.place(self.layer), "update")
         params, state = jax.tree.map(execution.value, self.layer.variables())
         masks = [None if mask is None else execution.value(mask) for mask in self.call.input_masks]
         after = self.call.run(execution.value, params, state, masks, key=key, training=True).state

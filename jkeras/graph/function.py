@@ -139,9 +139,12 @@ class Execution(Scope):
         self._calls[layer] += 1
         key = self.key
         if key is not None:
-            place = layer.name if self.positions is None else self.positions.get(layer, layer.name)
-            key = key.fold(place, call)
+            key = key.fold(self.place(layer), call)
         return key, params, state
+
+    def place(self, layer: Any):
+        """The part that `layer` has in the path of keys."""
+        return layer.name if self.positions is None else self.positions.get(layer, layer.name)
 
     def leave(self, layer: Any, state: dict, losses: Any):
         """Take what a call of `layer` left: its next state and its losses."""
@@ -366,7 +369,8 @@ class Function:
 
     def _compute(self, values, read, key, *, training):
         given = dict(zip(self._given, values, strict=True)) | dict(zip(self._read, read, strict=True))
-        with Execution(given, key=key, training=training) as execution:
+        positions = {layer: position for position, layer in enumerate(self._layers)}
+        with Execution(given, key=key, training=training, positions=positions) as execution:
             found = map_symbols(execution.compute(self._nodes).value, self._targets)
         return jax.tree.map(lambda value: jnp.asarray(sparse.to_dense(value)), found, is_leaf=sparse.is_sparse)
 

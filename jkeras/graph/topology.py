@@ -157,6 +157,8 @@ class Network(Layer):
         self._second_places = _second_places(self)
         _note_elsewhere(self._layers)
         self._outside = -1, {}  # how many losses had been added when it was looked up, and what was found
+        if not random.is_seeded():  # as in Keras where the layers were called that draw
+            random.next_number()
         self._dtypes = {symbol.dtype for symbol in [*jax.tree.leaves(self.variables()), *self.inputs]}
         self.output_layers = [symbol._keras_history[0] for symbol in self.outputs]
         self.output_names = [layer.name for layer in self.output_layers]
