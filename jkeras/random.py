@@ -191,15 +191,16 @@ class _Stream:
     taken: int = 0
 
 
-def seed(n: int) -> None:
+def seed(n: int | None) -> None:
     """Make everything that draws without an explicit key (initial weights, `fit` without `key=`) repeatable, whatever
-    numpy's generator does.
+    numpy's generator does; None lets it follow that again.
 
     Example:
         >>> import jkeras
         >>> jkeras.random.seed(0)
     """
-    _Stream.base, _Stream.seeded, _Stream.taken = as_key(int(n)), True, 0
+    _Stream.base, _Stream.seeded, _Stream.taken = None if n is None else as_key(int(n)), n is not None, 0
+    _Stream.of = b""
 
 
 def is_seeded() -> bool:

@@ -277,6 +277,12 @@ def test_draws_do_not_depend_on_the_number_of_devices():
         assert not np.allclose(other[name], weights, rtol=1e-4, atol=1e-6), name
 
 
+@pytest.fixture
+def unseeded():
+    random.seed(None)
+
+
+@pytest.mark.usefixtures("unseeded")
 def test_numpys_seed_makes_a_script_repeatable():
     """As in Keras: weights, order of the examples and dropout are those of the same script again."""
 
@@ -311,12 +317,13 @@ DRAWING = {
     "predict": lambda: models.Model(*_noise()).predict(np.ones((2, 4))),
     "draw": lambda: K.eval(K.random_normal((2, 4))),
     "function": lambda: K.function([], [K.random_uniform((4,)), K.random_uniform((4,))])([])[1],
-    "model function": lambda: (lambda m: K.function([m.input, K.learning_phase()], [m.output]))(models.Model(*_noise()))(
-        [np.ones((2, 4)), 1]
-    )[0],
+    "model function": lambda: (lambda m: K.function([m.input, K.learning_phase()], [m.output]))(
+        models.Model(*_noise())
+    )([np.ones((2, 4)), 1])[0],
 }
 
 
+@pytest.mark.usefixtures("unseeded")
 @pytest.mark.parametrize("draw", DRAWING.values(), ids=DRAWING)
 def test_the_same_script_in_the_same_process_draws_the_same(draw):
     """Whatever was named, made and drawn before, if numpy's generator is seeded in between."""
@@ -328,6 +335,7 @@ def test_the_same_script_in_the_same_process_draws_the_same(draw):
     assert not np.allclose(found[0], found[2]) and not np.allclose(*found[0])
 
 
+@pytest.mark.usefixtures("unseeded")
 def test_two_runs_from_one_state_of_numpys_generator_draw_apart():
     model = models.Sequential([layers.Dropout(0.5, input_shape=(64,)), layers.Lambda(lambda x: x)])
     model.compile("sgd", "mse")
