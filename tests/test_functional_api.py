@@ -436,6 +436,9 @@ def test_masks_of_merges_need_no_inputs():
         for wrong in (([first, second], masks[0]), (first, masks), ([first, second], [None])):
             with pytest.raises(ValueError, match="lists of one length"):
                 layer.compute_mask(*wrong)
+        layer([first, second])
+        with pytest.raises(ValueError, match="at least 2 inputs"):
+            layer([first])
 
 
 def test_lists_of_numbers_are_operands():

@@ -84,6 +84,9 @@ class _Merge(Layer):
             raise ValueError(f"Layer {self.name} ({type(self).__name__}): {error}") from None
         return {}, {}
 
+    def assert_input_compatibility(self, shapes: Sequence):
+        _shapes(self, shapes if len(shapes) > 1 else shapes[0])
+
     def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return self._merge_function(_same_rank(inputs)), state
 
