@@ -432,7 +432,7 @@ def test_masks_of_merges_need_no_inputs():
     masks = [K.variable(np.ones((2, 4, 5))), K.variable(np.zeros((2, 4, 5)))]
     for layer, shape in (layers.Add(), (2, 4, 5)), (layers.Concatenate(axis=1), (2, 8)):
         found = K.eval(layer.compute_mask([first, second], masks))
-        assert found.shape == shape and not found.any() == isinstance(layer, layers.Add)
+        assert found.shape == shape and found.any() != isinstance(layer, layers.Add)
         for wrong in (([first, second], masks[0]), (first, masks), ([first, second], [None])):
             with pytest.raises(ValueError, match="lists of one length"):
                 layer.compute_mask(*wrong)
