@@ -49,11 +49,12 @@ RIGHT_TO_DIFFER = {
     "keras/legacy/interface_test.py::test_atrousconv2d_legacy_interface": "strides with dilation are refused at once",
     "keras/utils/generic_utils_test.py::test_func_dump_and_load_backwards_compat": "here `softmax` is a closure, which "
     "the format before 2.1.2 cannot hold",
-    "keras/layers/core_test.py::test_lambda": "code in a config runs only with allow_code=True",
-    "keras/layers/core_test.py::test_lambda_output_shape": "code in a config runs only with allow_code=True",
-    "test_model_saving.py::test_saving_unused_layers_is_ok": "code in a file runs only with allow_code=True",
-    "test_model_saving.py::test_saving_lambda_custom_objects": "code in a file runs only with allow_code=True",
-    "test_model_saving.py::test_saving_lambda_numpy_array_arguments": "code in a file runs only with allow_code=True",
+    "keras/utils/data_utils_test.py::test_generator_enqueuer_threadsafe": "a generator that is not thread-safe is no "
+    "error here: one thread asks it",
+    "keras/layers/normalization_test.py::test_batchnorm_trainable": "K.set_learning_phase(1) does not make `predict` "
+    "train: a phase is an argument of the pure function",
+    "keras/layers/wrappers_test.py::test_TimeDistributed": "asks for `_input_map`, the inside of Keras's layer",
+    f"{BACKEND}::test_ctc_decode_beam_search": "fails in Keras too: the expected scores are not log-probabilities",
 }
 
 # Skipped by Keras where `K.backend()` says "tensorflow"; here they run.

@@ -282,6 +282,7 @@ def test_what_a_first_state_is_made_of_survives_a_donating_step():
 def test_a_model_of_64_bits_computes_in_64_bits():
     K.set_floatx("float64")
     model = Sequential([Dense(2, input_shape=(3,))])
+    assert K.dtype(model.output) == "float64"
     params, state = model.get_trees()
     value = np.random.RandomState(0).randn(4, 3)
     outputs, _ = model.apply(params, state, value)

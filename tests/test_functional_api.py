@@ -425,3 +425,31 @@ def test_a_number_is_added_to_the_loss():
     model.add_loss(2)
     model.compile("sgd", "mse")
     close(model.evaluate(X, np.zeros((5, 2)), verbose=0), before + 2)
+
+
+def test_masks_of_merges_need_no_inputs():
+    first, second = layers.Input((4, 5)), layers.Input((4, 5))
+    masks = [K.variable(np.ones((2, 4, 5))), K.variable(np.zeros((2, 4, 5)))]
+    for layer, shape in (layers.Add(), (2, 4, 5)), (layers.Concatenate(axis=1), (2, 8)):
+        found = K.eval(layer.compute_mask([first, second], masks))
+        assert found.shape == shape and found.any() != isinstance(layer, layers.Add)
+        for wrong in (([first, second], masks[0]), (first, masks), ([first, second], [None])):
+            with pytest.raises(ValueError, match="lists of one length"):
+                layer.compute_mask(*wrong)
+        layer([first, second])
+        with pytest.raises(ValueError, match="at least 2 inputs"):
+            layer([first])
+
+
+def test_lists_of_numbers_are_operands():
+    x = layers.Input((2,))
+    outputs = [layers.Lambda(lambda t: [1.5, 2.5] - t)(x), layers.Lambda(lambda t: t * (2, 3))(x)]
+    values = K.function([x], [*outputs, x + [1, 2]])([np.ones((1, 2))])
+    assert [value.tolist() for value in values] == [[[0.5, 1.5]], [[2.0, 3.0]], [[2.0, 3.0]]]
+    assert all(value.dtype == "float32" for value in values)
+
+
+def test_initial_states_of_symbols():
+    (states,) = layers.SimpleRNN(5).get_initial_state(x := layers.Input((None, 6)))
+    assert states.shape == (None, 5)
+    assert not K.function([x], [states])([np.ones((3, 2, 6))])[0].any()

@@ -164,6 +164,8 @@ def _mask_of_symbols(compute_mask):
     @functools.wraps(compute_mask)
     def masked(self, inputs, mask=None):
         if current_scope() is None and symbols_in([inputs, mask]):
+            if self.masks_by_masks and isinstance(mask, (list, tuple)) and all(part is not None for part in mask):
+                return Node(functools.partial(compute_mask, self, inputs), (mask,), {}).result
             return Node(functools.partial(compute_mask, self), (inputs, mask), {}).result
         return compute_mask(self, inputs, mask)
 

@@ -10,6 +10,8 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
+from jkeras import config
+
 __all__ = ["Spec", "infer", "stand_in"]
 
 #: The sizes that stand for unknown ones in the abstract run that is under way; None outside of one.
@@ -46,7 +48,8 @@ def _run(function, values, sizes):
     structs = [jax.ShapeDtypeStruct(_filled(value.shape, sizes), jnp.dtype(value.dtype)) for value in values]
     token = _sizes.set(sizes)
     try:
-        return jax.eval_shape(function, *structs)
+        with config.precision(value.dtype for value in values):
+            return jax.eval_shape(function, *structs)
     finally:
         _sizes.reset(token)
 

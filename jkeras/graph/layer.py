@@ -170,6 +170,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
     calls_user_code = False
     #: Whether a `call` of its class is not what `apply` computes.
     has_graph = False
+    #: Whether the mask of its outputs follows from those of its inputs, where each has one.
+    masks_by_masks = False
     #: Whether it is handed Values (see `graph.value`), not arrays.
     takes_values = False
 

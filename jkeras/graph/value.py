@@ -169,6 +169,15 @@ for _kind in (Value, Reading):
     jax.tree_util.register_pytree_node(_kind, lambda value: ((value.array,), None), lambda _, parts: parts[0])
 
 
+def _array_beside(value, other):
+    """`value`, where it is a list of numbers as an array; fractions in the type of `other`, if that holds some."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    array = jnp.asarray(value)
+    both = (array, other) if hasattr(other, "dtype") else ()
+    return array.astype(other.dtype) if both and all(jnp.issubdtype(one.dtype, jnp.floating) for one in both) else array
+
+
 def give_operators(cls: type) -> None:
     """Let `cls`, of symbols, have the operators of arrays, lifted."""
 
@@ -176,7 +185,10 @@ def give_operators(cls: type) -> None:
         def method(self, other):
             return lifted(other, self) if reflected else lifted(self, other)
 
-        lifted = lift(function)
+        def on_arrays(first, second):
+            return function(_array_beside(first, second), _array_beside(second, first))
+
+        lifted = lift(functools.wraps(function)(on_arrays))
         method.__name__ = method.__qualname__ = name
         method.__doc__ = f"The symbol of {function.__name__} of the two, elementwise with broadcasting."
         setattr(cls, name, method)

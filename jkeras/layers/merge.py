@@ -48,6 +48,17 @@ def _same_rank(arrays) -> list:
     return [array.reshape((array.shape[0],) + (1,) * (rank - array.ndim) + array.shape[1:]) for array in arrays]
 
 
+def _given(layer: Layer, inputs, mask) -> list:
+    """The masks that are not None, of a list with one for each input."""
+    if mask is None:
+        return []
+    if not (isinstance(mask, (list, tuple)) and isinstance(inputs, (list, tuple)) and len(mask) == len(inputs)):
+        raise ValueError(
+            f"Layer {layer.name}: `inputs` and `mask` must be lists of one length. Received: {inputs!r} and {mask!r}."
+        )
+    return [part for part in mask if part is not None]
+
+
 class _Merge(Layer):
     """An elementwise function of several inputs: a variant defines `_merge_function(inputs)`.
 
@@ -55,6 +66,7 @@ class _Merge(Layer):
     """
 
     supports_masking = True
+    masks_by_masks = True
 
     def _merge_function(self, inputs):
         raise NotImplementedError(f"{type(self).__name__} does not define `_merge_function(self, inputs)`.")
@@ -72,11 +84,14 @@ class _Merge(Layer):
             raise ValueError(f"Layer {self.name} ({type(self).__name__}): {error}") from None
         return {}, {}
 
+    def assert_input_compatibility(self, shapes: Sequence):
+        _shapes(self, shapes if len(shapes) > 1 else shapes[0])
+
     def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         return self._merge_function(_same_rank(inputs)), state
 
     def compute_mask(self, inputs: Any, mask: Any = None):
-        masks = [part for part in mask or () if part is not None]
+        masks = _given(self, inputs, mask)
         return functools.reduce(jnp.logical_and, _same_rank(masks)) if masks else None
 
 
@@ -191,7 +206,7 @@ class Concatenate(_Merge):
         return jnp.concatenate(inputs, axis=self.axis), state
 
     def compute_mask(self, inputs: Any, mask: Any = None):
-        masks = [part for part in mask or () if part is not None]
+        masks = _given(self, inputs, mask)
         if not masks:
             return None
         rank = min(part.ndim for part in masks)

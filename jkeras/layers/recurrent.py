@@ -41,6 +41,7 @@ from jkeras.layers.cell import (
 )
 from jkeras.layers.kernels import rnn
 from jkeras.layers.legacy import Recurrent
+from jkeras.lift import lift
 from jkeras.serialize.objects import CustomObjectScope, has_arg
 from jkeras.typing import CustomObjects, Shape
 from jkeras.utils.generic_utils import to_list  # noqa: F401
@@ -340,7 +341,10 @@ class RNN(Layer):
         return state
 
     def get_initial_state(self, inputs: Any) -> list:
-        """Zeros, for `inputs` (batch, time, ...)."""
+        """Zeros, for `inputs` (batch, time, ...), an array or a symbol."""
+        return lift(self._zero_states)(inputs)
+
+    def _zero_states(self, inputs):
         return [jnp.zeros(shape, inputs.dtype) for shape in self.state_shapes(inputs.shape)]
 
     def _carried(self, state, inputs):
