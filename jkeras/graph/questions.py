@@ -36,7 +36,7 @@ class Questions:
     uses_learning_phase = False
 
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Add scalars to the loss: inside `call` those of this call, outside of it symbols.
+        """Add scalars to the loss: inside `call` those of this call, outside of it symbols, or numbers.
 
         Arguments:
             losses: a scalar, or a list of them.
@@ -67,7 +67,7 @@ class Questions:
 
     @property
     def added_losses(self) -> list:
-        """The symbols that were added to the loss outside of calls, to this layer and to those it is made of."""
+        """What was added to the loss outside of calls, symbols or numbers, to this layer and to those it is made of."""
         return [loss for loss, _ in self._all_added("losses")]
 
     @property

@@ -16,7 +16,7 @@ from jkeras.graph.function import Execution, nodes_between, variables_of
 from jkeras.graph.infer import infer
 from jkeras.graph.layer import Call, Layer, as_shape, snake_case
 from jkeras.graph.scope import Finder, current_scope
-from jkeras.graph.tensor import SymbolicTensor, Variable, is_hole, is_symbol, unique_number
+from jkeras.graph.tensor import SymbolicTensor, Variable, is_hole, is_symbol, map_symbols, symbols_in, unique_number
 from jkeras.trees import OUTSIDE, as_list
 
 __all__ = ["Bound", "Input", "InputLayer", "Network"]
@@ -243,7 +243,7 @@ class Network(Layer):
         """name -> variable, of those that the layers, regularizers and constraints read without owning them, as they
         stand in the state."""
         if self._outside[0] != len(self.added_losses):
-            added = nodes_between(self.inputs, self.added_losses)
+            added = nodes_between(self.inputs, symbols_in(self.added_losses))
             read = [variable for node in [*self.calls, *added] for variable in node.reads]
             read += variables_of([*self.calls, *added], self.added_losses)
             read += self._read_by_weights()
@@ -535,18 +535,19 @@ class Bound(Execution):
         return Call(outputs, self.next_state(), masks, losses)
 
     def _added(self) -> list:
-        """The losses that were added to the network as symbols: of the whole batch, as they may mix examples."""
-        symbols = self.network.added_losses
+        """The losses that were added to the network: those of symbols of the whole batch, as they may mix examples."""
+        losses = self.network.added_losses
+        symbols = symbols_in(losses)
         nodes = nodes_between(list(filter(is_symbol, self.values)), symbols) if symbols else []
         if not nodes or batch.shards() == 1:
-            return [self.compute(nodes).value(symbol) for symbol in symbols]
+            return map_symbols(self.compute(nodes).value, losses)
         made = {symbol for node in nodes for symbol in node.outputs}
         needed = {symbol for node in nodes for symbol in node.inputs} - made
         values = {symbol: self.value(symbol) for symbol in needed}
         whole = batch.whole({one: value for one, value in values.items() if not isinstance(one, Variable)})
         with batch.gathered(), self.fresh({**values, **whole}) as inner:
             inner.compute(nodes)
-            return [inner.value(symbol) for symbol in symbols]
+            return map_symbols(inner.value, losses)
 
     def penalties(self) -> list:
         """The penalties of the weights' regularizers: a list of scalars."""
