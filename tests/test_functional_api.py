@@ -202,7 +202,7 @@ def test_gradients_inside_of_a_call():
     x = layers.Input((4, 4, 2))
     before = layers.Conv2D(3, 1)(x)
     after = layers.MaxPooling2D()(before)
-    where = layers.Lambda(lambda pair: K.gradients(K.sum(pair[1]), pair[0])[0])([before, after])
+    where = layers.Lambda(lambda pair: K.gradients(K.sum(pair[1]), pair[0]))([before, after])  # a list of one
     assert K.int_shape(where) == (None, 4, 4, 3)
     images = np.random.RandomState(1).randn(3, 4, 4, 2).astype("float32")
     values, switches = Model(x, [before, where]).predict(images)

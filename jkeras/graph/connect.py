@@ -89,7 +89,7 @@ class LayerNode(Node):
                 symbol._keras_mask = SymbolicTensor(mask.shape, mask.dtype, f"{stem}/mask_{place}:0", self)
             self.outputs.append(symbol)
             self.masks.append(symbol._keras_mask)
-        self.result = self.outputs if several else self.outputs[0]
+        self.result = _unpack(self.outputs)  # also what a layer returned as a list of one
         self.losses = [
             SymbolicTensor(spec.shape, spec.dtype, f"{stem}/loss_{place}:0", self) for place, spec in enumerate(losses)
         ]
