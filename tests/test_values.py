@@ -206,3 +206,31 @@ def test_losses_and_metrics_of_users_are_handed_what_answers_as_tensors():
     model.compile("sgd", loss, metrics=[metric])
     assert np.isfinite(model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))).all()
     assert seen == {"loss": ((None, None), (None, 2), [None, 2]), "metric": (None, 2)}
+
+
+def test_a_variable_that_call_makes_is_of_that_call():
+    """A constant of it: in Keras, where `call` runs once, nothing trains it either."""
+    layer = Written(lambda layer, x: x * K.variable([1.0, 2.0, 3.0]))
+    model = Sequential([layer, Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, np.zeros((4, 1)), verbose=0)
+    close(K.function([model.inputs[0]], [layer.output])([X])[0], X * np.array([1.0, 2.0, 3.0]))
+
+
+def test_a_call_that_returns_nothing_is_told():
+    with pytest.raises(TypeError, match="Layer nothing .* `call` must return tensors, and returned None"):
+        Written(lambda layer, x: None, name="nothing")(Input((3,)))
+
+
+@pytest.mark.parametrize("kind", ["loss", "metrics"])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(lambda y, p: None, "returned None"), (lambda y, p: y - p[:, :2], "incompatible|broadcast")],
+)
+def test_a_loss_or_metric_that_fails_is_named(kind, function, message):
+    function.__name__ = "mine"
+    model = Sequential([Dense(3, input_shape=(3,), name="out")])
+    model.compile("sgd", **({"loss": function} if kind == "loss" else {"loss": "mse", "metrics": [function]}))
+    with pytest.raises(TypeError, match=message) as raised:
+        model.train_on_batch(X, X)
+    assert "`mine`, of the output 'out'" in "".join(raised.value.__notes__)
