@@ -234,3 +234,42 @@ def test_a_loss_or_metric_that_fails_is_named(kind, function, message):
     with pytest.raises(TypeError, match=message) as raised:
         model.train_on_batch(X, X)
     assert "`mine`, of the output 'out'" in "".join(raised.value.__notes__)
+
+
+@pytest.mark.parametrize("wrt", ["input", "between", "weight"])
+def test_gradients_of_what_call_makes(wrt):
+    """The same draws when that is run again, and updates once."""
+
+    def call(layer, x):
+        between = K.dropout(K.dot(x, layer.kernel), 0.5)
+        of = {"input": x, "between": between, "weight": layer.kernel}[wrt]
+        (slope, none) = K.gradients(K.sum(K.square(between)), [of, K.zeros_like(x)])
+        assert none is None
+        layer.add_update([(layer.moving, K.mean(between, axis=0))])
+        drawn = K.cast(between != 0, "float32")
+        back = 2.0 * between * (1.0 if wrt == "between" else drawn * 2.0)
+        expected = {"input": back @ layer.kernel.T, "between": back, "weight": K.transpose(x) @ back}[wrt]
+        return K.mean(K.abs(slope - expected)) + 0.0 * K.sum(x, axis=-1, keepdims=True)
+
+    model = Sequential([Written(call, input_shape=(3,))])
+    params, state = model.init(jax.random.key(0))
+    apply = jax.jit(lambda x: model.apply(params, state, x, key=jax.random.key(1), training=True))
+    outputs, after = apply(X)
+    close(outputs, np.zeros((4, 1)), atol=1e-5)
+    assert np.any(jax.tree.leaves(after)[0] != 0.0)
+
+
+MADE = {
+    "zeros": lambda x: K.zeros((1, 3)),
+    "range": lambda x: K.arange(0, 3, dtype="float32"),
+    "constant": lambda x: K.constant([1.0, 2.0, 3.0]),
+    "draw": lambda x: K.random_normal(K.shape(x)),
+    "dropout": lambda x: K.dropout(x, 0.5),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_what_call_makes_of_nothing_answers_too(make):
+    layer = Written(lambda layer, x: K.reshape((y := make(x) * x), (-1, *y.get_shape().as_list()[1:])))
+    assert layer(Input((3,))).shape == (None, 3)
+    assert Written(lambda layer, x: lax.tanh(make(x)) + x)(Input((3,))).shape == (None, 3)

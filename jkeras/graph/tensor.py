@@ -12,7 +12,7 @@ import numpy as np
 from jkeras import sparse
 from jkeras.graph.infer import infer, stand_in
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
-from jkeras.graph.value import compute, give_operators
+from jkeras.graph.value import compute, give_operators, on_arrays
 from jkeras.lift import Shape, Symbol, lift, map_nest
 
 __all__ = [
@@ -426,7 +426,7 @@ class Node:
     def _call(self, *values):
         remaining = iter(values)
         args, kwargs = map_symbols(lambda symbol: next(remaining), [self.args, self.kwargs])
-        return self.function(*args, **kwargs)
+        return on_arrays(self.function, args, kwargs)
 
     def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""
