@@ -641,3 +641,11 @@ def test_normalize():
     np.testing.assert_allclose(utils.normalize(rows), [[0.6, 0.8], [0, 0]])
     np.testing.assert_allclose(utils.normalize(rows, axis=0, order=1), [[1, 1], [0, 0]])
     assert utils.Progbar is Progbar
+
+
+@pytest.mark.parametrize("given", [EarlyStopping, [EarlyStopping], ["stop"], EarlyStopping("loss")])
+def test_what_is_no_list_of_callbacks_is_told(given):
+    model = Sequential([Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="`callbacks` must be a list of callbacks"):
+        model.fit(np.ones((2, 1)), np.ones((2, 1)), callbacks=given, verbose=0)

@@ -427,3 +427,30 @@ def test_attention_in_heads_behind_a_mask():
     before = model.get_weights()
     model.train_on_batch(words, target)
     assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+class Recurrent(Layer):
+    """A recurrent layer that is no RNN: it has one."""
+
+    def __init__(self, units, return_sequences=True, return_state=False, go_backwards=False, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.return_sequences, self.return_state = units, return_sequences, return_state
+        self.go_backwards = go_backwards
+        self.inner = LSTM(units, return_sequences=return_sequences, go_backwards=go_backwards)
+
+    def call(self, x):
+        return self.inner(x)
+
+    def get_config(self):
+        given = {name: getattr(self, name) for name in ("units", "return_sequences", "return_state", "go_backwards")}
+        return {"name": self.name, **given}
+
+
+def test_bidirectional_wraps_what_answers_as_a_recurrent_layer():
+    model = Sequential([Bidirectional(Recurrent(2), input_shape=(4, 3))])
+    plain = Sequential([Bidirectional(LSTM(2, return_sequences=True), input_shape=(4, 3))])
+    assert len(model.trainable_weights) == 6
+    plain.set_weights(model.get_weights())
+    steps = draw(2, 4, 3)
+    close(model.predict(steps), plain.predict(steps))
+    close(Sequential.from_config(model.get_config(), {"Recurrent": Recurrent}).predict(steps).shape, (2, 4, 4))

@@ -206,3 +206,70 @@ def test_losses_and_metrics_of_users_are_handed_what_answers_as_tensors():
     model.compile("sgd", loss, metrics=[metric])
     assert np.isfinite(model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))).all()
     assert seen == {"loss": ((None, None), (None, 2), [None, 2]), "metric": (None, 2)}
+
+
+def test_a_variable_that_call_makes_is_of_that_call():
+    """A constant of it: in Keras, where `call` runs once, nothing trains it either."""
+    layer = Written(lambda layer, x: x * K.variable([1.0, 2.0, 3.0]))
+    model = Sequential([layer, Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, np.zeros((4, 1)), verbose=0)
+    close(K.function([model.inputs[0]], [layer.output])([X])[0], X * np.array([1.0, 2.0, 3.0]))
+
+
+def test_a_call_that_returns_nothing_is_told():
+    with pytest.raises(TypeError, match="Layer nothing .* `call` must return tensors, and returned None"):
+        Written(lambda layer, x: None, name="nothing")(Input((3,)))
+
+
+@pytest.mark.parametrize("kind", ["loss", "metrics"])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(lambda y, p: None, "returned None"), (lambda y, p: y - p[:, :2], "incompatible|broadcast")],
+)
+def test_a_loss_or_metric_that_fails_is_named(kind, function, message):
+    function.__name__ = "mine"
+    model = Sequential([Dense(3, input_shape=(3,), name="out")])
+    model.compile("sgd", **({"loss": function} if kind == "loss" else {"loss": "mse", "metrics": [function]}))
+    with pytest.raises(TypeError, match=message) as raised:
+        model.train_on_batch(X, X)
+    assert "`mine`, of the output 'out'" in "".join(raised.value.__notes__)
+
+
+@pytest.mark.parametrize("wrt", ["input", "between", "weight"])
+def test_gradients_of_what_call_makes(wrt):
+    """The same draws when that is run again, and updates once."""
+
+    def call(layer, x):
+        between = K.dropout(K.dot(x, layer.kernel), 0.5)
+        of = {"input": x, "between": between, "weight": layer.kernel}[wrt]
+        (slope, none) = K.gradients(K.sum(K.square(between)), [of, K.zeros_like(x)])
+        assert none is None
+        layer.add_update([(layer.moving, K.mean(between, axis=0))])
+        drawn = K.cast(between != 0, "float32")
+        back = 2.0 * between * (1.0 if wrt == "between" else drawn * 2.0)
+        expected = {"input": back @ layer.kernel.T, "between": back, "weight": K.transpose(x) @ back}[wrt]
+        return K.mean(K.abs(slope - expected)) + 0.0 * K.sum(x, axis=-1, keepdims=True)
+
+    model = Sequential([Written(call, input_shape=(3,))])
+    params, state = model.init(jax.random.key(0))
+    apply = jax.jit(lambda x: model.apply(params, state, x, key=jax.random.key(1), training=True))
+    outputs, after = apply(X)
+    close(outputs, np.zeros((4, 1)), atol=1e-5)
+    assert np.any(jax.tree.leaves(after)[0] != 0.0)
+
+
+MADE = {
+    "zeros": lambda x: K.zeros((1, 3)),
+    "range": lambda x: K.arange(0, 3, dtype="float32"),
+    "constant": lambda x: K.constant([1.0, 2.0, 3.0]),
+    "draw": lambda x: K.random_normal(K.shape(x)),
+    "dropout": lambda x: K.dropout(x, 0.5),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_what_call_makes_of_nothing_answers_too(make):
+    layer = Written(lambda layer, x: K.reshape((y := make(x) * x), (-1, *y.get_shape().as_list()[1:])))
+    assert layer(Input((3,))).shape == (None, 3)
+    assert Written(lambda layer, x: lax.tanh(make(x)) + x)(Input((3,))).shape == (None, 3)

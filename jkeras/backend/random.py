@@ -11,6 +11,7 @@ from jkeras import random as keys
 from jkeras.backend.variables import variable
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
+from jkeras.graph.value import new_value
 from jkeras.typing import Array, DType, DTypeLike, Function, Name, Seed
 
 
@@ -45,7 +46,7 @@ def _drawn(stem, draw, parameters, shape, dtype, seed):
     if scope is None:
         return DrawNode(stem, drawn, shape, dtype, seed).result
     key = scope.next_key()
-    return drawn(key if seed is None else key.fold("seed", int(seed)), shape)
+    return new_value(drawn(key if seed is None else key.fold("seed", int(seed)), shape))
 
 
 def random_normal(

@@ -14,6 +14,7 @@ from jkeras.backend.sizes import Sizes, are_sizes, as_shape, is_size
 from jkeras.backend.variables import constant, is_sparse, sparse_if
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, symbols_in
+from jkeras.graph.value import new_value
 from jkeras.layers.kernels import spatial
 from jkeras.lift import lift
 from jkeras.typing import Array, ArrayLike, DTypeLike, Ints, Layout
@@ -26,7 +27,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: DTypeLike = "int3
         start, stop = 0, builtins.max(start, 0) if isinstance(start, (int, float)) else start
     if current_scope() is None and not symbols_in([start, stop, step]):
         return constant(np.arange(start, stop, step), dtype)
-    return _range(start, stop, step, str(jnp.dtype(dtype)))
+    return new_value(_range(start, stop, step, str(jnp.dtype(dtype))))
 
 
 def _known(number):

@@ -13,6 +13,7 @@ from jkeras.graph import tensor
 from jkeras.graph.function import Function, gradients_or_none
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, symbols_in, unique_name
+from jkeras.graph.value import new_value
 from jkeras.lift import Symbol, lift
 from jkeras.trees import as_list
 from jkeras.typing import Array, ArrayLike, DType, Name, Shape
@@ -23,7 +24,7 @@ from jkeras.typing import Array, ArrayLike, DType, Name, Shape
 def _made(array, name, stem):
     """Inside a layer\'s call `array` itself, elsewhere a variable that has it as its value."""
     if current_scope() is not None:
-        return jnp.asarray(array)
+        return new_value(jnp.asarray(array))
     return Variable(array.shape, array.dtype, f"{name or unique_name(stem)}:0", value=array, trainable=False)
 
 
@@ -71,7 +72,7 @@ def _filled(shape, value, dtype, name):
     """A variable, or where the sizes are not known yet, and in traced code, the array itself."""
     dtype = str(jnp.dtype(dtype or config.floatx()))
     if current_scope() is not None or symbols_in(shape):
-        return _full(shape, value, dtype)
+        return new_value(_full(shape, value, dtype))
     return _made(np.full(as_shape(shape), value, jnp.dtype(dtype)), name, "Variable")
 
 
@@ -94,7 +95,7 @@ def eye(size: Any, dtype: DType = None, name: Name = None) -> Any:
     """A variable that is the identity matrix of `size` rows. With a size that is not known yet, a symbol."""
     dtype = str(jnp.dtype(dtype or config.floatx()))
     if current_scope() is not None or symbols_in(size):
-        return _eye(size, dtype)
+        return new_value(_eye(size, dtype))
     return _made(np.eye(int(size), dtype=jnp.dtype(dtype)), name, "Variable")
 
 

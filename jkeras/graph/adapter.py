@@ -396,6 +396,10 @@ def apply_from_call(
         layer = owner.twin()
         with bound_scope(layer, params, state, key=key, training=training, owner=owner, form=form) as bound:
             outputs = with_readings(layer, form).call(form(inputs), **form(arguments))
+            if outputs is None or isinstance(outputs, str):
+                raise TypeError(
+                    f"Layer {self.name} ({type(self).__name__}): `call` must return tensors, and returned {outputs!r}."
+                )
             return as_arrays(outputs), bound
 
     outputs, bound = tried(run)

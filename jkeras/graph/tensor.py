@@ -1,6 +1,7 @@
 """Symbols: `SymbolicTensor` (a value that does not exist yet), `Variable` (one with a current value), and `Node` (a
 call)."""
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from jkeras import sparse
 from jkeras.graph.infer import infer, stand_in
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
-from jkeras.graph.value import compute, give_operators
+from jkeras.graph.value import compute, give_operators, on_arrays
 from jkeras.lift import Shape, Symbol, lift, map_nest
 
 __all__ = [
@@ -230,6 +231,8 @@ class Variable(SymbolicTensor):
         self._value = value
         self.key = key
         self._owner, self._times_lent = None, 0
+        scope = current_scope()
+        self._made_in = None if scope is None else weakref.ref(scope)
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False
@@ -298,6 +301,7 @@ class Variable(SymbolicTensor):
             **super().__getstate__(),
             "_value": self._value if self._owner is None else self.current(),
             "_owner": None,
+            "_made_in": None,
         }
 
     def device_value(self):
@@ -309,19 +313,28 @@ class Variable(SymbolicTensor):
                 self._value = value
         return value
 
+    def _is_of_this_call(self) -> bool:
+        """Whether it was made in the call that is being traced, which makes another in each run."""
+        scope, home = current_scope(), self._made_in and self._made_in()
+        while home is not None and scope is not None:
+            if scope is home:
+                return True
+            scope = scope.parent
+        return False
+
     def unbound(self):
-        """The value of a constant.
+        """The value of a constant, and of what the call at hand made.
 
         Raises:
             UnboundVariableError: for any other variable.
         """
-        if self.is_constant:
+        if self.is_constant or self._is_of_this_call():
             return self.current()
         raise UnboundVariableError(self)
 
     def noted(self, found: dict):
         """Note that it was read; an array like it."""
-        if self.is_constant:
+        if self.is_constant or self._is_of_this_call():
             return self.current()
         found[self] = True
         return jnp.zeros(self.shape, jnp.dtype(self.dtype))
@@ -413,7 +426,7 @@ class Node:
     def _call(self, *values):
         remaining = iter(values)
         args, kwargs = map_symbols(lambda symbol: next(remaining), [self.args, self.kwargs])
-        return self.function(*args, **kwargs)
+        return on_arrays(self.function, args, kwargs)
 
     def evaluate(self, execution: Any):
         """Compute the outputs in `execution` (see `graph.function`)."""

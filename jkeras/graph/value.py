@@ -7,6 +7,7 @@ What backend functions make of Values are Values; the sizes that a model knows o
 """
 
 import contextlib
+import contextvars
 import functools
 import operator
 from collections.abc import Callable
@@ -21,7 +22,10 @@ from jkeras.graph.infer import Spec, infer
 from jkeras.graph.scope import Finder
 from jkeras.lift import Shape, Symbol, lift, map_nest
 
-__all__ = ["Reading", "Value", "as_arrays", "as_values", "compute", "give_operators", "tried", "with_values"]
+__all__ = [
+    "Reading", "Value", "as_arrays", "as_values", "compute", "give_operators", "new_value", "on_arrays", "tried",
+    "with_values",
+]  # fmt: skip
 
 
 class Value(Symbol):
@@ -208,6 +212,29 @@ give_operators(Value)
 
 # ------------------------------------------------------------------------------------------------------- computing
 
+#: Whether the code at hand is a user's that was handed Values.
+_handed: contextvars.ContextVar[bool] = contextvars.ContextVar("handed", default=False)
+
+
+@contextlib.contextmanager
+def _handing(values: bool):
+    token = _handed.set(values)
+    try:
+        yield
+    finally:
+        _handed.reset(token)
+
+
+def on_arrays(function: Callable, args: Any, kwargs: dict) -> Any:
+    """`function(*args, **kwargs)`, which is handed arrays and computes with them."""
+    with _handing(False):
+        return function(*args, **kwargs)
+
+
+def new_value(array: Any) -> Any:
+    """`array`, made of nothing, as what the code at hand computes with: a Value where that was handed Values."""
+    return Value(array) if _handed.get() and isinstance(array, jax.Array) else array
+
 
 def compute(function: Callable, args: Any, kwargs: dict) -> Any:
     """`function(*args, **kwargs)` on the arrays that stand for the symbols in it; of its arrays, Values.
@@ -216,7 +243,7 @@ def compute(function: Callable, args: Any, kwargs: dict) -> Any:
         TypeError: if nothing stands for a symbol.
     """
     arrays = map_nest(_traced, [args, kwargs], Symbol)
-    result = function(*arrays[0], **arrays[1])
+    result = on_arrays(function, *arrays)
     if isinstance(result, (list, tuple, dict)):
         leaves, treedef = jax.tree.flatten(result)
         return treedef.unflatten([_made(leaf, function, args, kwargs, place) for place, leaf in enumerate(leaves)])
@@ -277,7 +304,7 @@ def _inferred(value) -> tuple:
     def run(*arrays):
         remaining = iter(arrays)
         inner = map_nest(lambda _: next(remaining), [args, kwargs], Symbol)
-        return function(*inner[0], **inner[1])
+        return on_arrays(function, *inner)
 
     batches = {one.traced().shape[0] for one, spec in zip(symbols, given, strict=True) if spec.shape[:1] == (None,)}
     plain: list = []  # whose sizes are those of this run: beside them an unknown size is not found out
@@ -306,12 +333,14 @@ def as_arrays(nest: Any) -> Any:
 def tried(run: Callable) -> Any:
     """`run(as_values)`; where that hands a Value to a function of JAX that takes arrays only, `run(as_arrays)`."""
     try:
-        return run(as_values)
+        with _handing(True):
+            return run(as_values)
     except (AttributeError, TypeError, ValueError) as error:
         if not any(word in str(error) for word in ("__jax_array__", "'Value'", "'Reading'", __name__)):
             raise
         try:
-            return run(as_arrays)
+            with _handing(False):
+                return run(as_arrays)
         except Exception:
             error.add_note(
                 "Inside `call`, jax.numpy functions take tensors and weights as they are; functions of jax.lax, and "

@@ -13,7 +13,6 @@ from jkeras import random
 from jkeras.graph import adapter
 from jkeras.graph.layer import Call, InputSpec, Layer, call_with_training
 from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
-from jkeras.layers.recurrent import RNN
 from jkeras.serialize.objects import CustomObjectScope, has_arg
 from jkeras.typing import CustomObjects
 from jkeras.utils.generic_utils import object_list_uid  # noqa: F401
@@ -153,6 +152,10 @@ _MERGES = {
 }
 
 
+#: What a layer has that Bidirectional wraps.
+_OF_RECURRENT = ("return_sequences", "return_state", "go_backwards", "get_config")
+
+
 class Bidirectional(Wrapper):
     """Run a recurrent layer forwards, a second one like it backwards, and merge their outputs.
 
@@ -181,14 +184,14 @@ class Bidirectional(Wrapper):
     declare = Layer.declare
     supports_masking = True
 
-    def __init__(self, layer: RNN, merge_mode: str | None = "concat", weights: Sequence | None = None, **kwargs: Any):
+    def __init__(self, layer: Layer, merge_mode: str | None = "concat", weights: Sequence | None = None, **kwargs: Any):
         if not (merge_mode is None or isinstance(merge_mode, str)) or merge_mode not in _MERGES:
             raise ValueError(
                 'Bidirectional: Invalid merge mode. Merge mode should be one of {"sum", "mul", "ave", "concat", None}. '
                 f"Received: {merge_mode!r}"
             )
-        if not isinstance(layer, RNN):
-            raise ValueError(f"Bidirectional wraps a recurrent layer; got {layer!r}.")
+        if missing := [name for name in _OF_RECURRENT if not hasattr(layer, name)]:
+            raise ValueError(f"Bidirectional wraps a recurrent layer; {layer!r} has no {', '.join(missing)}.")
         self.forward_layer = copy.copy(layer)
         with CustomObjectScope(_objects_of(layer)):
             config = layer.get_config()
@@ -212,7 +215,7 @@ class Bidirectional(Wrapper):
 
     @property
     def num_constants(self):
-        return self.forward_layer.num_constants
+        return getattr(self.forward_layer, "num_constants", None)
 
     @num_constants.setter
     def num_constants(self, count: int | None):

@@ -64,7 +64,10 @@ def begun(callbacks: Iterable | None, key: Any):
 
 
 def _backup_among(callbacks):
-    found = [callback for callback in callbacks or () if callback.keeps_backups]
+    for callback in callbacks if isinstance(callbacks, Iterable) else [callbacks] * (callbacks is not None):
+        if isinstance(callback, type) or not hasattr(callback, "on_epoch_end") or callback is callbacks:
+            raise TypeError(f"fit: `callbacks` must be a list of callbacks (objects, no classes); got {callbacks!r}.")
+    found = [callback for callback in callbacks or () if getattr(callback, "keeps_backups", False)]
     if len(found) > 1:
         raise ValueError(f"fit: there can be one BackupAndRestore callback; {len(found)} were given.")
     return found[0] if found else None

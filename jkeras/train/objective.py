@@ -116,22 +116,35 @@ class Objective:
         ]
         for (output, prediction, mask), target, weight in zip(with_loss, targets, weights, strict=True):
             target = _fitted(target, prediction, output)
-            loss = _scored(output.loss, output.per_example, target, prediction, weight, mask)
+            loss = _scored(output, output.loss, output.per_example, target, prediction, weight, mask)
             total = total + getattr(output.weight, "value", output.weight) * loss
             if output.loss_name:
                 losses[output.loss_name] = loss
             for metric in output.metrics:
                 used = weight if metric.weighted else None
-                metrics[metric.name] = _scored(metric.function, metric.per_example, target, prediction, used, mask)
+                metrics[metric.name] = _scored(
+                    output, metric.function, metric.per_example, target, prediction, used, mask
+                )
         return total, losses | metrics
 
 
-def _scored(function, per_example, *arguments):
+def _scored(output, function, per_example, *arguments):
     """The weighted mean of the scores that `function` gives; of the whole batch unless it is `per_example`."""
     arguments = arguments if per_example else batch.whole(arguments)
     target, prediction, weight, mask = arguments
     with contextlib.nullcontext() if per_example else batch.gathered():
-        return weighted_mean(function(target, prediction), weight, mask)
+        try:
+            scores = function(target, prediction)
+            if scores is None:
+                raise TypeError("A loss or metric must return its scores, and returned None.")
+        except Exception as error:
+            name = getattr(function, "__name__", function)
+            error.add_note(
+                f"This was `{name}`, of the output {output.name!r}: targets {jnp.shape(target)}, outputs "
+                f"{jnp.shape(prediction)}."
+            )
+            raise
+        return weighted_mean(scores, weight, mask)
 
 
 def _fitted(target, prediction, output):
