@@ -93,11 +93,6 @@ class Model(Trainable):
         self.renew_trainer()
 
     @property
-    def model(self) -> "Sequential":
-        """Itself: in Keras 1 a stack had a `Model` inside."""
-        return self
-
-    @property
     def layers(self) -> list:
         """The layers of the graph, inputs first, in Keras's order; of a subclassed model, those it holds."""
         return list(subclassed.layers_of(self).values()) if self.is_subclassed else super().layers
@@ -205,6 +200,11 @@ class Sequential(Model):
         self.inputs, self.outputs, self._layers = [], [], []
         for layer in layers or []:
             self.add(layer)
+
+    @property
+    def model(self) -> "Sequential":
+        """Itself: in Keras 1 a stack had a `Model` inside."""
+        return self
 
     @property
     def layers(self) -> list:

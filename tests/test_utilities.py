@@ -264,7 +264,8 @@ def test_pictures_are_shown_in_notebooks(pictured, tmp_path, monkeypatch):
     monkeypatch.setattr(pydot.Dot, "write", lambda self, path, **options: None)
     assert utils.plot_model(pictured, tmp_path / "model.svg") is None
     display = types.SimpleNamespace(SVG=lambda filename: ("SVG", filename), PNG=None, Image=None)
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object, display=display))
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
     assert utils.plot_model(pictured, tmp_path / "model.svg") == ("SVG", str(tmp_path / "model.svg"))
 
 

@@ -91,9 +91,12 @@ class Call:
     losses: list
 
 
-def call_with_training(self: Any, inputs: Any, training: bool | None = None, mask: Any = None, **arguments: Any) -> Any:
-    """`Layer.call` as layers have it for which Keras puts `training` first: `super().call(inputs, training)`."""
+def _call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None, **arguments: Any) -> Any:
+    """`Layer.call` for layers whose `call` in Keras has `training` first: `super().call(inputs, training)`."""
     return adapter.call_native(self, inputs, mask=mask, training=training, **arguments)
+
+
+call_with_training: Any = _call
 
 
 _BASE_ARGUMENTS = {

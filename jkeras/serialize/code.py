@@ -8,7 +8,7 @@ import collections
 import hashlib
 import json
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def _remember(parts, function) -> None:
         _latest.append(function)
 
 
-def known_function(parts: Any, names: dict | None = None) -> Callable | None:
+def known_function(parts: Any, names: Mapping | None = None) -> Callable | None:
     """The function of this process whose code `parts` is; None if it is from elsewhere, or that of several.
 
     Arguments:
