@@ -249,6 +249,18 @@ def test_a_symbol_added_to_the_loss():
     np.testing.assert_allclose(model.evaluate(X, [], verbose=0), np.mean((X @ kernel) ** 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("on", ["layer", "model"])
+def test_a_number_added_to_the_loss_shows_in_it(on):
+    """As where `build` adds what it computes from `get_weights()`: nothing that would train."""
+    layer = layers.Dense(2, kernel_initializer="zeros")
+    model = Sequential([layer])
+    model.build((None, 4))
+    (layer if on == "layer" else model).add_loss([K.sum(K.square(np.full((2, 2), 0.5, "float32"))), 0.25])
+    model.compile("sgd", "mse")
+    assert [float(K.eval(loss)) for loss in model.losses] == [1.0, 0.25]
+    np.testing.assert_allclose(model.train_on_batch(X, np.ones((len(X), 2))), 1 + 1.25, rtol=1e-6)
+
+
 def test_masks_reach_the_loss():
     tokens = layers.Input((4,), dtype="int32")
     h = layers.LSTM(3, return_sequences=True)(layers.Embedding(9, 2, mask_zero=True)(tokens))
