@@ -117,21 +117,24 @@ def test_processes_of_a_script_know_keras_too(tmp_path, script):
 def test_repairs_are_made_on_request_and_listed(tmp_path, script):
     path = script(
         """
-        import inspect
+        import inspect, re
         import numpy as np
         from collections import Iterable
         print(np.zeros(1, np.float).dtype, inspect.getargspec(lambda a, b=1: 0).args, isinstance([], Iterable))
         print(np.array([[1, 2], [3]]).dtype, np.asarray([[1, 2]]).dtype, np.copy([[1, 2], [3]]).shape)
+        print(re.split("a", "bab"), re.split("(x+)", "axxbxc", 1), re.split("( +)?", "to the end"))
         np.no_such_name
         """
     )
     assert "cannot import name 'Iterable'" in run(tmp_path, path).stderr
     repaired = run(tmp_path, "--repair", path)
-    assert repaired.stdout == "float64 ['a', 'b'] True\nobject int64 (2,)\n"
+    assert repaired.stdout == "float64 ['a', 'b'] True\nobject int64 (2,)\n" + (
+        "['b', 'b'] ['a', 'xx', 'bxc'] ['to', ' ', 'the', ' ', 'end']\n"
+    )
     assert "no attribute 'no_such_name'" in repaired.stderr
     listed = [line.split()[2:5] for line in repaired.stderr.splitlines() if line.startswith("jkeras --repair")]
-    assert [line[0].rpartition(":")[2] for line in listed] == ["4", "5", "5", "6", "6"]
-    names = ["collections.Iterable", "numpy.float", "inspect.getargspec", "numpy.array", "numpy.copy"]
+    assert [line[0].rpartition(":")[2] for line in listed] == ["4", "5", "5", "6", "6", "7"]
+    names = ["collections.Iterable", "numpy.float", "inspect.getargspec", "numpy.array", "numpy.copy", "re.split"]
     assert [line[2].strip(",") for line in listed] == names
 
 

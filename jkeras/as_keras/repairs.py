@@ -7,6 +7,7 @@ import functools
 import inspect
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -71,6 +72,20 @@ def _of_ragged(make):
     return made
 
 
+def _split(pattern: Any, string: Any, maxsplit: int = 0, flags: int = 0) -> list:
+    """`re.split` as before Python 3.7: where a pattern matches nothing it does not split."""
+    found = list(re.finditer(pattern, string, flags))
+    splits = [match for match in found if match.group()]
+    if len(splits) < len(found):
+        frame: Any = inspect.currentframe()
+        _note("re.split by a pattern that also matches nothing", frame.f_back)
+    parts, start = [], 0
+    for match in splits[: maxsplit or None]:
+        parts += [string[start : match.start()], *match.groups()]
+        start = match.end()
+    return [*parts, string[start:]]
+
+
 def _repair(module, dropped):
     """Let `module` have what is in `dropped`, and note who asks for it."""
     otherwise = vars(module).get("__getattr__")
@@ -93,6 +108,7 @@ def install() -> None:
     for module, dropped in _DROPPED.items():
         _repair(module, dropped)
     np.array, np.asarray, np.copy = [_of_ragged(make) for make in (np.array, np.asarray, np.copy)]
+    re.split = _split
 
 
 def print_used() -> None:
