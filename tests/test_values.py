@@ -9,7 +9,7 @@ from kit import close, draw
 
 from jkeras import backend as K
 from jkeras.graph.value import with_values
-from jkeras.layers import RNN, Dense, Input, Lambda, Layer
+from jkeras.layers import RNN, BatchNormalization, Dense, Dropout, Input, Lambda, Layer
 from jkeras.models import Model, Sequential
 
 X = draw(4, 3)
@@ -273,3 +273,38 @@ def test_what_call_makes_of_nothing_answers_too(make):
     layer = Written(lambda layer, x: K.reshape((y := make(x) * x), (-1, *y.get_shape().as_list()[1:])))
     assert layer(Input((3,))).shape == (None, 3)
     assert Written(lambda layer, x: lax.tanh(make(x)) + x)(Input((3,))).shape == (None, 3)
+
+
+class Differentiates(Layer):
+    """What layers inside make, and its derivatives."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dropout, self.normalization = Dropout(0.5), BatchNormalization()
+        self.dense = Dense(2, activity_regularizer="l2")
+
+    def call(self, x):
+        dropped = self.dropout(x)
+        kept = K.gradients(K.sum(dropped), x)[0]
+        made = K.sum(self.dense(self.normalization(x)))
+        return [kept * x - dropped, x + K.gradients(made, x)[0]]
+
+    def compute_output_shape(self, input_shape):
+        return [input_shape, input_shape]
+
+
+def test_gradients_run_layers_again_as_they_ran():
+    """The same draws; states move and losses count once, and nothing leaks out of the derivative."""
+    x = Input((3,))
+    model = Model(x, Differentiates()(x))
+    params, state = model.init(jax.random.key(0))
+
+    @jax.jit
+    def run(x):
+        call = model.run(params, state, x, key=jax.random.key(1), training=True)
+        return call.outputs, call.state, call.losses
+
+    with jax.checking_leaks():
+        (nothing, _), after, found = run(X)
+    close(nothing, np.zeros((4, 3)), atol=1e-6)
+    assert len(found) == 1 and len(jax.tree.leaves(after)) == len(jax.tree.leaves(state))

@@ -7,6 +7,7 @@ symbols of derivatives. Models, `K.function` and added losses are all made of th
 import collections
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, config, random, sparse, trees
-from jkeras.graph.scope import Scope, current_scope
+from jkeras.graph.scope import Again, Scope, current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 from jkeras.graph.value import Value
 from jkeras.lift import Symbol, map_nest
@@ -270,7 +271,7 @@ def _as_symbols(of, known) -> None:
         if value.like is not None or value.recipe is None:
             known[value] = value.array if value.like is None else value.like
             continue
-        function, args, kwargs, place = value.recipe
+        function, args, kwargs, place, draws = value.recipe
         symbols: list = []
         map_nest(symbols.append, [args, kwargs], Symbol)
         unknown = [one for one in symbols if isinstance(one, Value) and one not in known]
@@ -278,8 +279,21 @@ def _as_symbols(of, known) -> None:
             waiting += [value, *unknown]
             continue
         args, kwargs = map_nest(lambda one: known.get(one, one), [args, kwargs], Symbol)
-        again = Node(function, args, kwargs).outputs if symbols_in([args, kwargs]) else None
+        again = Node(_again(function, draws), args, kwargs).outputs if symbols_in([args, kwargs]) else None
         known[value] = value.array if again is None else again[place]
+
+
+def _again(function, draws):
+    """`function` for a second run, like that in the scope of now after so many `draws`."""
+    scope = current_scope()
+    assert scope is not None, "Values are computed with in a scope"
+
+    @functools.wraps(function)
+    def again(*args, **kwargs):
+        with Again(scope, draws):
+            return function(*args, **kwargs)
+
+    return again
 
 
 def _gradients_within_a_call(of, wrt) -> list:

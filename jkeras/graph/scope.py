@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax.extend.core import get_opaque_trace_state
 
-__all__ = ["Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
+__all__ = ["Again", "Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
 
 _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope", default=None)
 
@@ -60,6 +60,7 @@ class Scope:
     Attributes:
         updates: variable -> its next value, as the call asked for.
         losses: scalars that the call adds to the loss.
+        draws: how many draws it made so far.
     """
 
     #: Whether what stands around this scope cannot be seen from inside.
@@ -73,7 +74,7 @@ class Scope:
         self.updates: dict = {}
         self.losses: list = []
         self.parent: Scope | None = None
-        self._draws = 0
+        self.draws = 0
 
     def __enter__(self):
         self.parent = _current.get()
@@ -111,13 +112,17 @@ class Scope:
     def update(self, variable: Any, value: Any) -> None:
         """Ask for `value` to be the next value of `variable`, in the scope that binds it (or in this one)."""
         scope = self
-        while variable not in scope.bindings:
+        while not scope.takes(variable):
             if scope.is_boundary or scope.parent is None:
                 scope.missing(variable)
                 scope = self
                 break
             scope = scope.parent
         scope.updates[variable] = value
+
+    def takes(self, variable: Any) -> bool:
+        """Whether updates of `variable` end here."""
+        return variable in self.bindings
 
     def touched(self, variable: Any) -> None:
         """Tell who looks for variables that one from outside is updated."""
@@ -145,8 +150,20 @@ class Scope:
             raise ValueError(
                 "This call draws random numbers and was given no key: pass `key=` (for example jax.random.key(0))."
             )
-        self._draws += 1
-        return self.key.fold("draw", self._draws)
+        self.draws += 1
+        return self.key.fold("draw", self.draws)
+
+
+class Again(Scope):
+    """Around a second run of what was computed in `scope` after so many `draws`: it draws the same, and its updates and
+    losses were taken the first time."""
+
+    def __init__(self, scope: Scope, draws: int):
+        super().__init__(training=scope.training, key=scope.key)
+        self.draws = draws
+
+    def takes(self, variable: Any) -> bool:
+        return True
 
 
 class Finder(Scope):

@@ -19,7 +19,7 @@ import numpy as np
 
 from jkeras import random
 from jkeras.graph.infer import Spec, infer
-from jkeras.graph.scope import Finder
+from jkeras.graph.scope import Finder, current_scope
 from jkeras.lift import Shape, Symbol, lift, map_nest
 
 __all__ = [
@@ -39,8 +39,8 @@ class Value(Symbol):
     Attributes:
         array: the array.
         like: the symbol that it is the value of, or None.
-        recipe: the function, positional and keyword arguments that it was made by, and which of the results it is; or
-            None.
+        recipe: the function, positional and keyword arguments that it was made by, which of the results it is, and how
+            many draws the call had made before; or None.
         shape: the sizes of `array`; `shape.as_list()`, `K.int_shape`: those that the model knows, None for others.
     """
 
@@ -242,21 +242,24 @@ def compute(function: Callable, args: Any, kwargs: dict) -> Any:
     Raises:
         TypeError: if nothing stands for a symbol.
     """
-    arrays = map_nest(_traced, [args, kwargs], Symbol)
+    arrays, scope = map_nest(_traced, [args, kwargs], Symbol), current_scope()
+    draws = 0 if scope is None else scope.draws
     result = on_arrays(function, *arrays)
     if isinstance(result, (list, tuple, dict)):
         leaves, treedef = jax.tree.flatten(result)
-        return treedef.unflatten([_made(leaf, function, args, kwargs, place) for place, leaf in enumerate(leaves)])
-    return _made(result, function, args, kwargs, 0)
+        return treedef.unflatten(
+            [_made(leaf, (function, args, kwargs, place, draws)) for place, leaf in enumerate(leaves)]
+        )
+    return _made(result, (function, args, kwargs, 0, draws))
 
 
-def _made(array, function, args, kwargs, place):
+def _made(array, recipe):
     """The Value of one of the arrays that a call gave; what is no array stays."""
     if not isinstance(array, jax.Array):
         return array
     value = Value(array)
-    value._name = getattr(function, "__name__", "value").strip("_<>")
-    value.recipe = function, args, kwargs, place
+    value._name = getattr(recipe[0], "__name__", "value").strip("_<>")
+    value.recipe = recipe
     return value
 
 
@@ -295,7 +298,7 @@ def _inferred(value) -> tuple:
     sizes = tuple(size if isinstance(size, int) else None for size in value.array.shape)
     if value.recipe is None:
         return sizes
-    function, args, kwargs, place = value.recipe
+    function, args, kwargs, place, _ = value.recipe
     symbols = _symbols([args, kwargs])
     given = [Spec(tuple(one._keras_shape), str(one.dtype)) for one in symbols]
     if all(None not in spec.shape for spec in given):
