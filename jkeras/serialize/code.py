@@ -94,7 +94,7 @@ def _remember(parts, function) -> None:
         if not alike or before.__globals__ is not function.__globals__:
             function = _several
     _functions[digest] = function
-    if not any(one is function for one in _latest):
+    if function not in list(_latest):  # a copy: another thread may add to it
         _latest.append(function)
 
 
