@@ -90,7 +90,7 @@ def adopt(cls: type) -> None:
     if "apply" in own:
         cls.apply = through_run(own["apply"] if ours else _with_plain_key(own["apply"]))
         cls.takes_values = own.get("takes_values", False)
-    elif "call" in own and not cls.has_graph:
+    elif "call" in own and "compute_call" not in own and not cls.has_graph:
         cls.apply = through_run(apply_from_call)
         cls.takes_values = True
     if ("apply" in own or ("call" in own and not cls.has_graph)) and "compute_call" not in own:
