@@ -22,6 +22,7 @@ class DrawNode(Node):
         self.function, self.shape, self.inputs = draw, tuple(shape), symbols_in(tuple(shape))
         name = unique_name(stem)
         # As in Keras, numpy's generator says which draw it is: the same script draws the same again.
+        self.has_seed = seed is not None
         self.place = ("draw", keys.next_number() if seed is None else int(seed))
         sizes = [None if is_symbol(size) else size for size in self.shape]
         self.result = SymbolicTensor(sizes, dtype, name, self)

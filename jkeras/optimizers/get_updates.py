@@ -227,11 +227,11 @@ class Program:
             raise ValueError(f"{self.title} calls the layer {layers[0].name}: updates are computed without layers.")
 
     def _place_draws(self):
-        """Let a draw be known by its place in the program: its name counts all draws of the process."""
+        """Let a draw be known by its place in the program: its own number is of this making of it."""
         draws = [node for node in self.nodes if hasattr(node, "place")]
         self.draws = bool(draws)
         for number, node in enumerate(draws):
-            if isinstance(node.place[-1], str):
+            if not node.has_seed:
                 node.place = ("draw", number)
 
     # ------------------------------------------------------------------------------------------------- the function
@@ -283,8 +283,9 @@ def _increment(variable, new):
     function, arguments = getattr(node, "function", None), getattr(node, "args", ())
     if len(arguments) != 2 or arguments[0] is not variable:
         return None
-    if function in (operator.add, jnp.add):
+    functions = {function, getattr(function, "__wrapped__", None)}  # an operator of symbols wraps that of arrays
+    if functions & {operator.add, jnp.add}:
         return operator.add, arguments[1]
-    if function in (operator.sub, jnp.subtract):
+    if functions & {operator.sub, jnp.subtract}:
         return operator.sub, arguments[1]
     return None
