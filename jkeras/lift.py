@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 
-__all__ = ["Shape", "Symbol", "lift", "lifted", "map_nest"]
+__all__ = ["Shape", "Symbol", "instances", "lift", "lifted", "map_nest"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -66,6 +66,13 @@ def map_nest(function: Callable, nest: Any, kind: type) -> Any:
     if isinstance(nest, dict):
         return {key: map_nest(function, value, kind) for key, value in nest.items()}
     return nest
+
+
+def instances(nest: Any, kind: Any) -> list:
+    """The instances of `kind` in `nest` (as `map_nest` walks it), in order."""
+    found: list = []
+    map_nest(found.append, nest, kind)
+    return found
 
 
 def _first_symbol(values):

@@ -27,7 +27,7 @@ from jkeras import batch
 
 __all__ = [
     "Key", "Run", "as_key", "as_run", "bernoulli", "host", "host_key", "is_seeded", "next_key", "next_run_key",
-    "normal", "seed", "truncated_normal", "uniform",
+    "normal", "seed", "shuffled_batches", "truncated_normal", "uniform",
 ]  # fmt: skip
 
 
@@ -213,9 +213,10 @@ def next_run_key() -> Key:
     """The next of the process's own keys, for a run: all have the same structure, so that nothing is retraced. numpy's
     generator stays where it is: the order of examples comes from there."""
     if not _Stream.seeded:
-        state = hashlib.sha256(pickle.dumps(np.random.get_state(legacy=False))).digest()
+        state = pickle.dumps(np.random.get_state(legacy=False))
         if state != _Stream.of:
-            _Stream.base, _Stream.of, _Stream.taken = as_key(int.from_bytes(state[:4], "big") >> 1), state, 0
+            number = int.from_bytes(hashlib.sha256(state).digest()[:4], "big") >> 1
+            _Stream.base, _Stream.of, _Stream.taken = as_key(number), state, 0
     _Stream.taken += 1
     return Key(host_key(_Stream.base.fold("process", _Stream.taken)))
 
@@ -273,17 +274,22 @@ class Run:
             if generator is np.random:
                 _Stream.of = b""
             rows = np.arange(examples) if generator is None or last is None else last
-            full = examples // batch_size * batch_size if shuffle == "batch" else 0
-            if full:
-                batches = rows[:full].reshape(-1, batch_size)
-                source.shuffle(batches)
-                rows = np.concatenate([batches.ravel(), rows[full:]])
-            elif shuffle is True:
+            if shuffle == "batch":
+                rows = shuffled_batches(source, rows, batch_size)
+            else:
                 source.shuffle(rows)
             last = rows
             return rows.copy()
 
         return order
+
+
+def shuffled_batches(generator: Any, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """`rows`, (n,), with its whole batches in another order, by numpy's `generator`; what is left stays last."""
+    whole = len(rows) // batch_size * batch_size
+    batches = np.array(rows[:whole]).reshape(-1, batch_size)
+    generator.shuffle(batches)
+    return np.append(batches.ravel(), rows[whole:])
 
 
 def _repeated(numpy_state):

@@ -22,7 +22,7 @@ from jkeras.typing import Array, ArrayLike, DType, Name, Shape
 
 
 def _made(array, name, stem):
-    """Inside a layer\'s call `array` itself, elsewhere a variable that has it as its value."""
+    """Inside a layer's call `array` itself, elsewhere a variable that has it as its value."""
     if current_scope() is not None:
         return new_value(jnp.asarray(array))
     return Variable(array.shape, array.dtype, f"{name or unique_name(stem)}:0", value=array, trainable=False)
@@ -392,7 +392,7 @@ _phase = _LearningPhase((), "bool", "keras_learning_phase:0")
 
 
 def learning_phase() -> Any:
-    """Whether it is training: in a layer\'s call a bool, elsewhere a symbol unless `set_learning_phase` fixed it."""
+    """Whether it is training: in a layer's call a bool, elsewhere a symbol unless `set_learning_phase` fixed it."""
     scope = current_scope()
     if scope is not None:
         return scope.training

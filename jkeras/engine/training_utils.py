@@ -10,9 +10,10 @@ from jkeras.data import arrays
 from jkeras.data.arrays import batch_slices as make_batches
 from jkeras.data.arrays import check_loss_and_target_compatibility
 from jkeras.lift import lifted
+from jkeras.random import shuffled_batches
+from jkeras.shell.training_utils import collect_metrics
 from jkeras.train.objective import weighted_mean
 from jkeras.typing import ArrayLike, Function, Shape
-from jkeras.utils.generic_utils import to_list
 
 __all__ = [
     "batch_shuffle", "check_array_length_consistency", "check_loss_and_target_compatibility", "check_num_samples",
@@ -140,30 +141,9 @@ def check_num_samples(
     return int(ins[0].shape[0]) if steps is None and hasattr(ins[0], "shape") else None
 
 
-def collect_metrics(metrics: Any, output_names: Sequence[str]) -> list:
-    """The list of metrics of each output.
-
-    Arguments:
-        metrics: a list for all outputs, or a dict of metrics or lists of them by name.
-
-    Raises:
-        TypeError: if it is neither.
-    """
-    if not metrics:
-        return [[] for _ in output_names]
-    if isinstance(metrics, list):
-        return [list(metrics) for _ in output_names]
-    if isinstance(metrics, dict):
-        return [to_list(metrics.get(name, [])) for name in output_names]
-    raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {metrics}")
-
-
 def batch_shuffle(index_array: np.ndarray, batch_size: int) -> np.ndarray:
     """`index_array`, (n,), its whole batches in another order, by numpy's global generator; what is left stays last."""
-    whole = len(index_array) // batch_size * batch_size
-    batches = np.array(index_array[:whole]).reshape(-1, batch_size)
-    np.random.shuffle(batches)
-    return np.append(batches.reshape(-1), index_array[whole:])
+    return shuffled_batches(np.random, index_array, batch_size)
 
 
 def weighted_masked_objective(fn: Function | None) -> Callable | None:

@@ -63,18 +63,16 @@ class LayerNode(Node):
         result: the symbol, or list of symbols, of its outputs; `outputs`: the same as a list.
         masks: the symbols of the outputs' masks, None where an output has none.
         losses: the symbols of what the call adds to the loss while training.
-        updates: variable of the layer's state -> the symbol of what the call makes of it while training.
     """
 
     losses: list = []
-    updates: dict = {}
 
     def __init__(self, layer: Any, inputs: Iterable, arguments: dict):
         self.layer, self.call_inputs, self.arguments = layer, list(inputs), dict(arguments)
         in_masks = [symbol._keras_mask for symbol in inputs]
         self.inputs = symbols_in([self.call_inputs, in_masks, self.arguments])
         self.input_masks = in_masks
-        outputs, masks, losses, updated = self._infer()
+        outputs, masks, losses = self._infer()
         several = isinstance(outputs, (list, tuple))
         outputs = list(outputs) if several else [outputs]
         shapes = self._stated_shapes(len(outputs))
@@ -93,7 +91,6 @@ class LayerNode(Node):
         self.losses = [
             SymbolicTensor(spec.shape, spec.dtype, f"{stem}/loss_{place}:0", self) for place, spec in enumerate(losses)
         ]
-        self.updates = UpdateNode(self, updated).symbols
         self._register()
 
     @classmethod
@@ -102,6 +99,7 @@ class LayerNode(Node):
         node = cls.__new__(cls)
         node.layer, node.call_inputs, node.arguments, node.inputs = layer, [], {}, []
         node.outputs, node.input_masks, node.masks, node.result = [symbol], [None], [None], symbol
+        node.updates = {}
         symbol._keras_history = (layer, 0, 0)
         layer._inbound_nodes.append(node)
         return node
@@ -114,6 +112,7 @@ class LayerNode(Node):
         node.input_masks = [symbol._keras_mask for symbol in network.inputs]
         node.outputs, node.result = network.outputs, _unpack(network.outputs)
         node.masks = [symbol._keras_mask for symbol in network.outputs]
+        node.updates = {}
         network._inbound_nodes.append(node)
         return node
 
@@ -124,31 +123,44 @@ class LayerNode(Node):
             if history is not None:
                 history[0]._outbound_nodes.append(self)
 
-    def _infer(self):
-        """The specs of outputs, masks and losses, and the paths of the state that moves, by abstract runs."""
-        updated: set = set()
-        flat, treedef = jax.tree.flatten(self.layer.variables())
+    def program(self, training: bool) -> tuple:
+        """The call as a function of arrays, to be traced: it gives the `Call` and the state it began with; and what
+        these arrays are, symbols and variables."""
+        leaves, treedef = jax.tree.flatten(self.layer.variables())
 
-        def run(*arrays, training=False):
+        def called(*arrays):
             values = dict(zip(self.inputs, arrays, strict=False))
             params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
-            # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
             masks = [None if mask is None else values[mask] for mask in self.input_masks]
-            call = self.run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
+            # A call may draw whatever the phase (a sampling Lambda, Dropout with training=True).
+            key = random.as_key(0)
+            return self.run(values.__getitem__, params, state, masks, key=key, training=training), state
+
+        return called, [*self.inputs, *leaves]
+
+    def _specs(self, training):
+        """The specs of outputs, masks and losses, by an abstract run."""
+        called, arguments = self.program(training)
+
+        def run(*arrays):
+            call, _ = called(*arrays)
             losses = [jnp.asarray(loss) for loss in call.losses]
-            updated.update(path for path, old in trees.leaves(state) if trees.get(call.state, path) is not old)
             return call.outputs, mask_list(call.mask, len(jax.tree.leaves(call.outputs))), losses
 
+        return infer(run, arguments)
+
+    def _infer(self):
+        """The specs of outputs, masks and losses; notes the variables that are read."""
         try:
             with Finder() as finder:
-                outputs, masks, losses = infer(run, [*self.inputs, *flat])
-                # What is read, added to the loss and updated while training may be more; a failure shows there.
-                if runs_user_code(self.layer) or jax.tree.leaves(self.layer.variables()[1]):
+                outputs, masks, losses = self._specs(training=False)
+                # What user code reads and adds to the loss while training may be more; a failure shows there.
+                if runs_user_code(self.layer):
                     with contextlib.suppress(Exception):
-                        *_, losses = infer(functools.partial(run, training=True), [*self.inputs, *flat])
+                        *_, losses = self._specs(training=True)
             own = set(jax.tree.leaves(self.layer.variables()))  # some of which the run itself may have made
             self.reads = [variable for variable in finder.found if variable not in own]
-            return outputs, masks, losses, updated
+            return outputs, masks, losses
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
@@ -186,13 +198,17 @@ class LayerNode(Node):
         inputs = _unpack([value(symbol) for symbol in self.call_inputs])
         return self.layer.run(params, state, inputs, key=key, training=training, mask=mask, **arguments)
 
-    def evaluate(self, execution: Any) -> None:
-        """Run the layer in `execution`: values of its outputs and masks, its next state, its losses."""
-        key, params, state = execution.enter(self.layer)
-        masks = [
+    def masks_in(self, execution: Any) -> list:
+        """The masks of the inputs in `execution`."""
+        return [
             execution.values.get(MaskOf(symbol)) if mask is None else execution.value(mask)
             for symbol, mask in zip(self.call_inputs, self.input_masks, strict=True)
         ]
+
+    def evaluate(self, execution: Any) -> None:
+        """Run the layer in `execution`: values of its outputs and masks, its next state, its losses."""
+        key, params, state = execution.enter(self.layer)
+        masks = self.masks_in(execution)
         call = self.run(execution.value, params, state, masks, key=key, training=execution.training)
         execution.leave(self.layer, call.state, call.losses)
         outputs = list(call.outputs) if isinstance(call.outputs, (list, tuple)) else [call.outputs]
@@ -205,28 +221,26 @@ class LayerNode(Node):
         execution.values.update(zip(self.losses, call.losses, strict=False))
 
     @functools.cached_property
+    def updates(self) -> dict:
+        """Variable of the layer's state -> the symbol of what the call makes of it while training."""
+        return UpdateNode(self).symbols
+
+    @functools.cached_property
     def uses_learning_phase(self) -> bool:
         """Whether the call computes in another way while training, or is made on what does."""
         if any(symbol._uses_learning_phase for symbol in self.call_inputs):
             return True
-        leaves, treedef = jax.tree.flatten(self.layer.variables())
         programs: list = []
 
         def both(*arrays):
-            def run(training, *arrays):
-                values = dict(zip(self.inputs, arrays, strict=False))
-                params, state = jax.tree.unflatten(treedef, arrays[len(self.inputs) :])
-                masks = [None if mask is None else values[mask] for mask in self.input_masks]
-                call = self.run(values.__getitem__, params, state, masks, key=random.as_key(0), training=training)
-                return call.outputs
-
-            of_phases = [jax.make_jaxpr(functools.partial(run, phase))(*arrays) for phase in (False, True)]
-            programs.append(str(of_phases[0]) != str(of_phases[1]))
+            for training in (False, True):
+                called, _ = self.program(training)
+                programs.append(str(jax.make_jaxpr(lambda *arrays, called=called: called(*arrays)[0].outputs)(*arrays)))
             return arrays
 
         with Finder():
-            infer(both, [*self.inputs, *leaves])
-        return programs[-1]
+            infer(both, self.program(training=False)[1])
+        return programs[-2] != programs[-1]
 
     # What Keras calls these things.
     @property
@@ -278,27 +292,40 @@ class LayerNode(Node):
 class UpdateNode(Node):
     """What the call `call` of a layer makes of its state while training, whatever the phase of who asks.
 
-    Arguments:
-        updated: the paths of the state that it updates.
-
     Attributes:
         symbols: variable -> the symbol of its next value.
     """
 
-    def __init__(self, call: LayerNode, updated: set):
+    def __init__(self, call: LayerNode):
         self.call, self.layer, self.inputs, self.reads = call, call.layer, call.inputs, call.reads
-        self.paths = [path for path, _ in trees.leaves(self.layer.variables()[1]) if path in updated]
-        variables = [trees.get(self.layer.variables()[1], path) for path in self.paths]
+        state = self.layer.variables()[1]
+        updated = self._updated() if jax.tree.leaves(state) else ()
+        self.paths = [path for path, _ in trees.leaves(state) if path in updated]
+        variables = [trees.get(state, path) for path in self.paths]
         self.result = self.outputs = [
             SymbolicTensor(one.shape, one.dtype, f"{one.name}_update", self) for one in variables
         ]
         self.symbols = dict(zip(variables, self.outputs, strict=True))
 
+    def _updated(self) -> set:
+        """The paths of the state that moves, by an abstract run."""
+        called, arguments = self.call.program(training=True)
+        updated: set = set()
+
+        def run(*arrays):
+            call, before = called(*arrays)
+            updated.update(path for path, old in trees.leaves(before) if trees.get(call.state, path) is not old)
+            return arrays
+
+        with Finder():
+            infer(run, arguments)
+        return updated
+
     def evaluate(self, execution: Any) -> None:
         """Run the layer as while training, and forget what it returns."""
         key = None if execution.key is None else execution.key.fold(execution.place(self.layer), "update")
         params, state = jax.tree.map(execution.value, self.layer.variables())
-        masks = [None if mask is None else execution.value(mask) for mask in self.call.input_masks]
+        masks = self.call.masks_in(execution)
         after = self.call.run(execution.value, params, state, masks, key=key, training=True).state
         execution.values.update(zip(self.outputs, (trees.get(after, path) for path in self.paths), strict=True))
 

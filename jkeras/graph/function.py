@@ -19,7 +19,7 @@ from jkeras import batch, config, random, sparse, trees
 from jkeras.graph.scope import Again, Scope, current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 from jkeras.graph.value import Value
-from jkeras.lift import Symbol, map_nest
+from jkeras.lift import Symbol, instances, map_nest
 
 __all__ = [
     "Execution", "Function", "gradients", "gradients_or_none", "layers_of", "nodes_between", "observed",
@@ -272,9 +272,7 @@ def _as_symbols(of, known) -> None:
             known[value] = value.array if value.like is None else value.like
             continue
         function, args, kwargs, place, draws = value.recipe
-        symbols: list = []
-        map_nest(symbols.append, [args, kwargs], Symbol)
-        unknown = [one for one in symbols if isinstance(one, Value) and one not in known]
+        unknown = [one for one in instances([args, kwargs], Symbol) if isinstance(one, Value) and one not in known]
         if unknown:
             waiting += [value, *unknown]
             continue

@@ -7,7 +7,7 @@ from jkeras import trees
 from jkeras.graph.scope import current_scope
 from jkeras.graph.value import as_arrays
 
-__all__ = ["Questions", "StateUpdate", "updates_of"]
+__all__ = ["Questions", "StateUpdate"]
 
 
 class StateUpdate(tuple):
@@ -71,9 +71,14 @@ class Questions:
         return [loss for loss, _ in self._all_added("losses")]
 
     @property
+    def asked_calls(self) -> list:
+        """The calls about which `losses` and `updates` tell: those of the layer."""
+        return self._inbound_nodes
+
+    @property
     def losses(self) -> list:
         """The symbols of what regularizers of weights and calls add to the loss, and of what was added."""
-        calls = [loss for node in self._inbound_nodes for loss in node.losses]
+        calls = [loss for node in self.asked_calls for loss in node.losses]
         return self._penalties() + calls + self.added_losses
 
     @property
@@ -82,7 +87,7 @@ class Questions:
         frozen and not stateful."""
         if not (self.trainable or self.stateful):
             return []
-        calls = [pair for node in self._inbound_nodes for pair in updates_of(node)]
+        calls = [pair for node in self.asked_calls for pair in _updates_of(node)]
         return calls + [update for update, _ in self._all_added("updates")]
 
     def get_losses_for(self, inputs: Any = None) -> list:
@@ -98,7 +103,7 @@ class Questions:
             return []
         calls = [node for node in self._inbound_nodes if _same(node.call_inputs, inputs)]
         added = [update for update, given in self._all_added("updates") if _same(given, inputs)]
-        return [pair for node in calls for pair in updates_of(node)] + added
+        return [pair for node in calls for pair in _updates_of(node)] + added
 
     def _penalties(self) -> list:
         penalties = (variable.penalty for _, variable in trees.leaves(self.variables()[0]))
@@ -110,7 +115,7 @@ class Questions:
         return self._added[what] + inner
 
 
-def updates_of(node: Any) -> list:
+def _updates_of(node: Any) -> list:
     """What a call updates that is a weight; what is none goes with it."""
     unsaved = set(node.layer.unsaved_variables())
     pairs = [StateUpdate(pair) for pair in node.updates.items() if pair[0] not in unsaved]

@@ -13,7 +13,7 @@ from jkeras import sparse
 from jkeras.graph.infer import infer, stand_in
 from jkeras.graph.scope import Finder, UnboundVariableError, current_scope
 from jkeras.graph.value import compute, give_operators, on_arrays
-from jkeras.lift import Shape, Symbol, lift, map_nest
+from jkeras.lift import Shape, Symbol, instances, lift, map_nest
 
 __all__ = [
     "Node", "SymbolicTensor", "Variable", "is_hole", "is_symbol", "map_symbols", "symbols_in", "unique_name",
@@ -62,9 +62,7 @@ def map_symbols(function: Callable, nest: Any) -> Any:
 
 def symbols_in(nest: Any) -> list:
     """The symbols in `nest`, in order."""
-    found: list = []
-    map_symbols(found.append, nest)
-    return found
+    return instances(nest, SymbolicTensor)
 
 
 # ---------------------------------------------------------------------------------------------------------- symbols

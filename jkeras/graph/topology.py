@@ -409,9 +409,14 @@ class Network(Layer):
         return any(layer.stateful for layer in self.layers)
 
     @property
+    def asked_calls(self) -> list:
+        """The calls about which `losses` and `updates` tell: those of its layers."""
+        return self.calls
+
+    @property
     def state_updates(self) -> list:
-        """Those of `updates` that stateful layers ask for: they carry states from batch to batch."""
-        return [update for layer in self.layers if layer.stateful for update in layer.updates]
+        """Those of `updates` that belong to stateful layers, which predictions carry out too."""
+        return [pair for node in self.calls if node.layer.stateful for pair in node.updates.items()]
 
     def run_internal_graph(self, inputs: Any, masks: Any = None) -> tuple[list, list, list]:
         """The graph on other inputs: lists of the outputs, of their masks (or None) and of their shapes.

@@ -20,7 +20,7 @@ import numpy as np
 from jkeras import random
 from jkeras.graph.infer import Spec, infer
 from jkeras.graph.scope import Finder, current_scope
-from jkeras.lift import Shape, Symbol, lift, map_nest
+from jkeras.lift import Shape, Symbol, instances, lift, map_nest
 
 __all__ = [
     "Reading", "Value", "as_arrays", "as_values", "compute", "give_operators", "new_value", "on_arrays", "tried",
@@ -279,7 +279,9 @@ def _infer_all(value):
     while waiting:
         last = waiting[-1]
         if last.recipe is not None and last._known is None:
-            unknown = [one for one in _symbols(last.recipe[1:3]) if isinstance(one, Value) and one._known is None]
+            unknown = [
+                one for one in instances(last.recipe[1:3], Symbol) if isinstance(one, Value) and one._known is None
+            ]
             if unknown:
                 waiting += unknown
                 continue
@@ -288,18 +290,12 @@ def _infer_all(value):
             last._known = _inferred(last)
 
 
-def _symbols(nest):
-    found: list = []
-    map_nest(found.append, nest, Symbol)
-    return found
-
-
 def _inferred(value) -> tuple:
     sizes = tuple(size if isinstance(size, int) else None for size in value.array.shape)
     if value.recipe is None:
         return sizes
     function, args, kwargs, place, _ = value.recipe
-    symbols = _symbols([args, kwargs])
+    symbols = instances([args, kwargs], Symbol)
     given = [Spec(tuple(one._keras_shape), str(one.dtype)) for one in symbols]
     if all(None not in spec.shape for spec in given):
         return sizes
@@ -310,8 +306,8 @@ def _inferred(value) -> tuple:
         return on_arrays(function, *inner)
 
     batches = {one.traced().shape[0] for one, spec in zip(symbols, given, strict=True) if spec.shape[:1] == (None,)}
-    plain: list = []  # whose sizes are those of this run: beside them an unknown size is not found out
-    map_nest(plain.append, [args, kwargs], jax.Array)
+    # Whose sizes are those of this run: beside them an unknown size is not found out.
+    plain = instances([args, kwargs], jax.Array)
     found = sizes
     with contextlib.suppress(Exception), Finder(key=random.as_key(0)):
         found = jax.tree.leaves(infer(run, given))[place].shape

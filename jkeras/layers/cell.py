@@ -20,17 +20,18 @@ from jkeras.graph.layer import Layer, free_name
 from jkeras.graph.tensor import is_symbol
 from jkeras.graph.value import as_arrays, tried
 from jkeras.serialize.objects import has_arg
+from jkeras.trees import as_list
 from jkeras.typing import CustomObjects, Shape
 
 __all__ = [
-    "Cell", "StackedRNNCells", "arguments_of", "as_list", "bind", "check_cell", "first", "first_shape", "join_inputs",
+    "Cell", "StackedRNNCells", "arguments_of", "bind", "check_cell", "first", "first_shape", "listed", "join_inputs",
     "output_size", "part_of_batch", "set_states", "sizes", "split_inputs", "whole_batch",
 ]  # fmt: skip
 
 
-def as_list(value: Any) -> list:
+def listed(value: Any) -> list:
     """`value` as a list: of nothing for None."""
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+    return [] if value is None else as_list(value)
 
 
 def first(value: Any) -> Any:
@@ -73,7 +74,7 @@ def split_inputs(inputs: Any, initial_state: Any, constants: Any, num_constants:
             rest, constants = rest[:-num_constants], rest[-num_constants:]
         if rest and initial_state is None:
             initial_state = rest
-    return inputs, as_list(initial_state) or None, as_list(constants) or None
+    return inputs, listed(initial_state) or None, listed(constants) or None
 
 
 def join_inputs(layer: Layer, inputs: Any, initial_state: Any, constants: Any) -> tuple:
@@ -117,7 +118,7 @@ def _bind_called(cell, params, state, inputs, states, *, constants=None, key=Non
     """The step of a cell that computes in `call(inputs, states)`, which may also take `constants` and `training`."""
     if isinstance(cell, Layer) and not cell.built:
         cell = copy.copy(cell)
-        shapes = [tuple(array.shape) for array in [inputs, *as_list(constants)]]
+        shapes = [tuple(array.shape) for array in [inputs, *listed(constants)]]
         cell.build(shapes if constants else shapes[0])
     arguments = {"training": training} if has_arg(cell.call, "training") else {}
 
@@ -374,7 +375,7 @@ def set_states(layer: Layer, variables: Sequence, states: Any) -> None:
     Raises:
         ValueError: if their number or a shape is wrong; then nothing is changed.
     """
-    arrays = [np.zeros(one.shape) for one in variables] if states is None else list(map(np.asarray, as_list(states)))
+    arrays = [np.zeros(one.shape) for one in variables] if states is None else list(map(np.asarray, listed(states)))
     if len(arrays) != len(variables):
         raise ValueError(
             f"Layer {layer.name} expects {len(variables)} states, but it received {len(arrays)} state values."

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jkeras import random
 from jkeras.graph import adapter
 from jkeras.graph.layer import Call, InputSpec, Layer, call_with_training
-from jkeras.layers.cell import as_list, first, join_inputs, split_inputs
+from jkeras.layers.cell import first, join_inputs, listed, split_inputs
 from jkeras.serialize.objects import CustomObjectScope, has_arg
 from jkeras.typing import CustomObjects
 from jkeras.utils.generic_utils import object_list_uid  # noqa: F401
@@ -242,9 +242,9 @@ class Bidirectional(Wrapper):
 
     def _both(self, inputs, initial_state, constants):
         """What each of the two layers is called on: [inputs, *its initial states, *constants]."""
-        half = len(as_list(initial_state)) // 2
-        halves = as_list(initial_state)[:half], as_list(initial_state)[half:]
-        return [[inputs, *states, *as_list(constants)] for states in halves]
+        half = len(listed(initial_state)) // 2
+        halves = listed(initial_state)[:half], listed(initial_state)[half:]
+        return [[inputs, *states, *listed(constants)] for states in halves]
 
     def compute_call(
         self, params: dict, state: dict, inputs: Any, *, key: Any = None, training: bool = False, mask: Any = None,
@@ -263,7 +263,7 @@ class Bidirectional(Wrapper):
         if self.return_sequences:
             outputs[1] = jnp.flip(outputs[1], axis=1)
         merged = _MERGES[self.merge_mode](*outputs)
-        merged = as_list(merged) + states if self.return_state else merged
+        merged = listed(merged) + states if self.return_state else merged
         return Call(merged, state, self.compute_mask(inputs, mask), losses)
 
     def compute_mask(self, inputs: Any, mask: Any = None):

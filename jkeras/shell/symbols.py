@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jkeras import config, random
+from jkeras import config
 from jkeras.data import arrays
 from jkeras.graph.function import Function
-from jkeras.graph.questions import updates_of
+from jkeras.graph.questions import StateUpdate
 from jkeras.graph.scope import Finder
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
 from jkeras.graph.topology import Network
@@ -238,35 +238,15 @@ class Answers(Network):
     train_function, test_function, predict_function = map(_function, ("train", "test", "predict"))
 
     @property
-    def losses(self) -> list:
-        """The symbols of what calls of layers, and regularizers of weights, add to the loss, and of what was added."""
-        weights = jax.tree.leaves(self.variables()[0])
-        penalties = [lift(weight.regularizer)(weight) for weight in weights if weight.regularizer is not None]
-        return [loss for node in self.calls for loss in node.losses] + penalties + list(self.added_losses)
-
-    @property
     def updates(self) -> list:
-        """Pairs (variable, symbol) of what calls of layers make of their state while training."""
+        """Pairs (variable, symbol) of what calls of layers make of their state while training, and what was added."""
         frozen = frozen_state(self)
-        return [pair for node in self.calls for pair in updates_of(node) if pair[0] not in frozen]
-
-    @property
-    def state_updates(self) -> list:
-        """Those of `updates` that belong to stateful layers, which predictions carry out too."""
-        return [pair for node in self.calls if node.layer.stateful for pair in node.updates.items()]
+        return [update for update in super().updates if not (isinstance(update, StateUpdate) and update[0] in frozen)]
 
     @property
     def uses_learning_phase(self) -> bool:
         """Whether the outputs are computed in another way while training."""
-        params, state, inputs = self.trainer.core.example()
-
-        def outputs(training, params, state, inputs):
-            return self.run(params, state, inputs, key=random.as_key(0), training=training).outputs
-
-        of_phases = [
-            jax.make_jaxpr(functools.partial(outputs, phase))(params, state, inputs) for phase in (True, False)
-        ]
-        return str(of_phases[0]) != str(of_phases[1])
+        return any(symbol._uses_learning_phase for symbol in self.outputs)
 
     @property
     def _layers_by_depth(self) -> dict:

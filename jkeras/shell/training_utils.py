@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from jkeras.graph.adapter import is_written_by_user
 from jkeras.graph.tensor import Variable, is_hole, is_symbol
 from jkeras.graph.value import with_values
 from jkeras.train.objective import Metric, Objective, Output
+from jkeras.trees import as_list
 
-__all__ = ["CompileSpec", "resolve_compile"]
+__all__ = ["CompileSpec", "collect_metrics", "resolve_compile"]
 
 
 @dataclasses.dataclass
@@ -93,16 +95,23 @@ def _as_called(function, output):
     return with_values(function, (None,) * len(output.shape), output) if is_written_by_user(function) else function
 
 
-def _metric_lists(specification, names):
-    """The metrics of each output: one list for all, or by output name."""
-    if not specification:
-        return [[] for _ in names]
-    if isinstance(specification, dict):
-        found = _per_output(specification, names, "metrics", [])
-        return [list(entry) if isinstance(entry, (list, tuple)) else [entry] for entry in found]
-    if isinstance(specification, (list, tuple)):
-        return [list(specification) for _ in names]
-    raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {specification}")
+def collect_metrics(metrics: Any, output_names: Sequence[str]) -> list:
+    """The list of metrics of each output.
+
+    Arguments:
+        metrics: a list for all outputs, or a dict of metrics or lists of them by name.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if there is no output of a name.
+    """
+    if not metrics:
+        return [[] for _ in output_names]
+    if isinstance(metrics, dict):
+        return [as_list(entry) for entry in _per_output(metrics, output_names, "metrics", [])]
+    if isinstance(metrics, (list, tuple)):
+        return [list(metrics) for _ in output_names]
+    raise TypeError(f"Type of `metrics` argument not understood. Expected a list or dictionary, found: {metrics}")
 
 
 def _target_tensors(given, names) -> dict:
@@ -144,7 +153,7 @@ def resolve_compile(
                 raise ValueError(f'Output "{name}" missing from sample_weight_modes dictionary')
     several = len(names) > 1
     logged = ["loss"] + [f"{n}_loss" for n, f in zip(names, functions, strict=True) if f is not None and several]
-    plain, weighted = _metric_lists(metric_spec, names), _metric_lists(weighted_spec, names)
+    plain, weighted = collect_metrics(metric_spec, names), collect_metrics(weighted_spec, names)
     outputs, stateful = [], {}
     for place, name in enumerate(names):
         found = []
