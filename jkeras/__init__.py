@@ -12,13 +12,11 @@ Example:
 """
 
 import importlib
-import importlib.util
 
 from jkeras import (
     activations,
     callbacks,
     constraints,
-    datasets,
     engine,
     initializers,
     layers,
@@ -26,7 +24,6 @@ from jkeras import (
     metrics,
     models,
     optimizers,
-    preprocessing,
     random,
     regularizers,
     train,
@@ -38,11 +35,11 @@ __version__ = "0.1.0"
 
 
 # Nothing inside needs these; they are imported when somebody asks for them.
-_OUTER = ("applications", "backend", "preprocessing", "wrappers")
+_OUTER = ("applications", "backend", "datasets", "preprocessing", "wrappers")
 
 
 def __getattr__(name):
-    if name in _OUTER and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+    if name in _OUTER:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
