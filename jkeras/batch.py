@@ -4,13 +4,15 @@ Layers do not know that devices exist. When a step is mapped over devices, each 
 the named axis `"batch"`; the few questions whose answer needs the whole batch are asked here.
 """
 
-import contextlib
 import contextvars
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from jkeras import config
 
 __all__ = ["AXIS", "first_place", "gathered", "mapped", "mean", "means", "shards", "whole"]
 
@@ -18,24 +20,14 @@ AXIS = "batch"
 _shards: contextvars.ContextVar[int | None] = contextvars.ContextVar("shards", default=None)
 
 
-@contextlib.contextmanager
-def mapped(shards: int):
+def mapped(shards: int) -> AbstractContextManager:
     """Say that what is traced inside runs on `shards` equal parts of a batch, under the axis named "batch"."""
-    token = _shards.set(shards)
-    try:
-        yield
-    finally:
-        _shards.reset(token)
+    return config.holding(_shards, shards)
 
 
-@contextlib.contextmanager
-def gathered():
+def gathered() -> AbstractContextManager:
     """Say that what is computed inside has been given the `whole` batch: nothing reaches across parts there."""
-    token = _shards.set(None)
-    try:
-        yield
-    finally:
-        _shards.reset(token)
+    return config.holding(_shards, None)
 
 
 def shards() -> int:

@@ -6,15 +6,16 @@ importing this leaves the home folder as it is. What the file says wrongly is na
 """
 
 import contextlib
+import contextvars
 import json
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 __all__ = [
-    "backend", "data_format", "epsilon", "floatx", "image_data_format", "precision", "set_backend", "set_epsilon",
-    "set_floatx", "set_image_data_format", "settled",
+    "backend", "data_format", "epsilon", "floatx", "holding", "image_data_format", "precision", "set_backend",
+    "set_epsilon", "set_floatx", "set_image_data_format", "settled",
 ]  # fmt: skip
 
 _FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
@@ -31,6 +32,16 @@ _ALLOWED: dict[str, Any] = {
     "image_data_format": _DATA_FORMATS.__contains__,
     "backend": _BACKENDS.__contains__,
 }
+
+
+@contextlib.contextmanager
+def holding(variable: contextvars.ContextVar, value: Any) -> Iterator[None]:
+    """Inside, in this thread, `variable` has another value."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 def _read_file(path: str) -> dict:

@@ -8,11 +8,11 @@
 * Every `apply` goes through the layer's `run` unless it is called from there.
 """
 
-import contextlib
 import contextvars
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -592,14 +592,9 @@ def _node_of(layer, run, inputs, mask, training, arguments):
 _scope_name: contextvars.ContextVar[str] = contextvars.ContextVar("scope_name", default="")
 
 
-@contextlib.contextmanager
-def name_scope(name: str):
+def name_scope(name: str) -> AbstractContextManager:
     """Weights created inside are called `name/...`, below the names of the enclosing scopes."""
-    token = _scope_name.set(_scope_name.get() + name + "/")
-    try:
-        yield
-    finally:
-        _scope_name.reset(token)
+    return config.holding(_scope_name, _scope_name.get() + name + "/")
 
 
 def scoped_name(layer: Any, name: str) -> str:

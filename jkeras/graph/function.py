@@ -175,14 +175,9 @@ class Execution(Scope):
 _observer: contextvars.ContextVar = contextvars.ContextVar("observer", default=None)
 
 
-@contextlib.contextmanager
-def observed(observer: Callable):
+def observed(observer: Callable) -> contextlib.AbstractContextManager:
     """Inside, `observer(node, execution)` is called wherever a node is to be evaluated; it calls `node.evaluate`."""
-    token = _observer.set(observer)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
+    return config.holding(_observer, observer)
 
 
 class GradientNode(Node):

@@ -46,12 +46,8 @@ def _filled(shape, sizes) -> tuple:
 def _run(function, values, sizes):
     """The structs of what `function` returns where the unknown sizes of `values` are `sizes`."""
     structs = [jax.ShapeDtypeStruct(_filled(value.shape, sizes), jnp.dtype(value.dtype)) for value in values]
-    token = _sizes.set(sizes)
-    try:
-        with config.precision(value.dtype for value in values):
-            return jax.eval_shape(function, *structs)
-    finally:
-        _sizes.reset(token)
+    with config.holding(_sizes, sizes), config.precision(value.dtype for value in values):
+        return jax.eval_shape(function, *structs)
 
 
 def stand_in(shape: tuple, dtype: Any) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 import jax
 from jax.extend.core import get_opaque_trace_state
 
+from jkeras import config
+
 __all__ = ["Again", "Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
 
 _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope", default=None)
@@ -26,12 +28,8 @@ def current_scope() -> "Scope | None":
 @contextlib.contextmanager
 def outside():
     """Inside, there is no scope and nothing is traced: what is made is made for good, not for the call at hand."""
-    token = _current.set(None)
-    try:
-        with jax.ensure_compile_time_eval():
-            yield
-    finally:
-        _current.reset(token)
+    with config.holding(_current, None), jax.ensure_compile_time_eval():
+        yield
 
 
 class UnboundVariableError(ValueError):

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import random
+from jkeras import config, random
 from jkeras.graph.infer import Spec, infer
 from jkeras.graph.scope import Finder, current_scope
 from jkeras.lift import Shape, Symbol, instances, lift, map_nest
@@ -216,13 +216,8 @@ give_operators(Value)
 _handed: contextvars.ContextVar[bool] = contextvars.ContextVar("handed", default=False)
 
 
-@contextlib.contextmanager
 def _handing(values: bool):
-    token = _handed.set(values)
-    try:
-        yield
-    finally:
-        _handed.reset(token)
+    return config.holding(_handed, values)
 
 
 def on_arrays(function: Callable, args: Any, kwargs: dict) -> Any:

@@ -1,17 +1,17 @@
 """Layers that stand between others: densely connected units, dropout, shapes, masks, and any function as a layer."""
 
-import contextlib
 import contextvars
 import copy
 import math
 import types
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import batch, random, regularizers
+from jkeras import batch, config, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer, call_with_training
 from jkeras.graph.tensor import symbols_in
 from jkeras.graph.value import as_arrays, tried
@@ -463,14 +463,9 @@ class RepeatVector(Layer):
 _code_allowed: contextvars.ContextVar[bool] = contextvars.ContextVar("code_allowed", default=False)
 
 
-@contextlib.contextmanager
-def allow_code(allowed: bool = True):
+def allow_code(allowed: bool = True) -> AbstractContextManager:
     """Inside, `Lambda` layers may be made from code that a config holds. Only for files from whom you trust."""
-    token = _code_allowed.set(allowed)
-    try:
-        yield
-    finally:
-        _code_allowed.reset(token)
+    return config.holding(_code_allowed, allowed)
 
 
 def _dump(function):

@@ -1,8 +1,7 @@
 """What an optimizer keeps from step to step, and the numbers of it that users change while training."""
 
-import contextlib
 import contextvars
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -19,14 +18,9 @@ __all__ = ["Hyperparameter", "OptimizerState", "float_type", "on_host", "writing
 _writing: contextvars.ContextVar[bool] = contextvars.ContextVar("writing", default=False)
 
 
-@contextlib.contextmanager
-def writing() -> Iterator[None]:
+def writing() -> AbstractContextManager:
     """While updates are written as symbols (in a `get_updates`): arithmetic on hyperparameters makes symbols too."""
-    token = _writing.set(True)
-    try:
-        yield
-    finally:
-        _writing.reset(token)
+    return config.holding(_writing, True)
 
 
 class OptimizerState(NamedTuple):
