@@ -1,7 +1,6 @@
 """What an optimizer keeps from step to step, and the numbers of it that users change while training."""
 
 import contextvars
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ __all__ = ["Hyperparameter", "OptimizerState", "float_type", "on_host", "writing
 _writing: contextvars.ContextVar[bool] = contextvars.ContextVar("writing", default=False)
 
 
-def writing() -> AbstractContextManager:
+def writing():
     """While updates are written as symbols (in a `get_updates`): arithmetic on hyperparameters makes symbols too."""
     return config.holding(_writing, True)
 
