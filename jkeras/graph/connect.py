@@ -143,9 +143,12 @@ class LayerNode(Node):
             with Finder() as finder:
                 outputs, masks, losses = infer(run, [*self.inputs, *flat])
                 # What is read, added to the loss and updated while training may be more; a failure shows there.
-                if runs_user_code(self.layer) or jax.tree.leaves(self.layer.variables()[1]):
+                state = [path for path, _ in trees.leaves(self.layer.variables()[1])]
+                if runs_user_code(self.layer) or (state and self.layer.sublayers()):
                     with contextlib.suppress(Exception):
                         *_, losses = infer(functools.partial(run, training=True), [*self.inputs, *flat])
+                else:  # what a layer of this package has as its state is what it updates
+                    updated.update(state)
             own = set(jax.tree.leaves(self.layer.variables()))  # some of which the run itself may have made
             self.reads = [variable for variable in finder.found if variable not in own]
             return outputs, masks, losses, updated
