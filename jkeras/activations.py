@@ -96,7 +96,8 @@ def relu(x: ArrayLike, alpha: ArrayLike = 0.0, max_value: ArrayLike | None = Non
         return jnp.where(x > sloped, x, sloped)  # not jnp.maximum: at 0 the gradient is alpha, as in Keras
     result = jax.nn.relu(x) if no_threshold else jnp.where(x > threshold, x, 0)
     if max_value is not None:
-        result = jnp.where(result > max_value, max_value, jnp.where(result < 0, 0, result)).astype(x.dtype)
+        result = result if no_threshold else jnp.where(result < 0, 0, result)
+        result = jnp.where(result > max_value, max_value, result).astype(x.dtype)
     return result if no_slope else result - alpha * jax.nn.relu(threshold - x)
 
 

@@ -67,6 +67,16 @@ def settings():
     config.set_image_data_format(before[2])
 
 
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server of files, and an empty cache for what is downloaded from it."""
+    from serving import serving
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    with serving() as server:
+        yield server
+
+
 def pytest_make_parametrize_id(config, val, argname):
     """Bytes are no names: those of an archive tell the time, and the processes that share the tests must agree."""
     return argname if isinstance(val, bytes) else None

@@ -20,6 +20,7 @@ DATA = pathlib.Path(__file__).parent / "data" / "signatures.json"
 # Machine rooms, which nobody writes models with.
 INNER = re.compile(
     r"(__main__|as_keras|wrappers|graph|shell|train|data|serialize|engine|trees|typing)(\.|$)|(backend|callbacks|optimizers)\.|layers\.(kernels|cell|arguments|legacy)"
+    r"|applications\.(building|inception|scaled)$"
 )
 
 

@@ -45,8 +45,10 @@ def _moments(inputs, origin, axis: int):
     digits, squares are taken of the distance from the first example, and across devices of that from `origin`.
     """
     rank = inputs.ndim
-    first = lax.stop_gradient(inputs[tuple(slice(None) if i == axis else 0 for i in range(rank))])
-    centered = inputs - _along(first, rank, axis)
+    sizes = [size if i == axis else 1 for i, size in enumerate(inputs.shape)]
+    first = lax.stop_gradient(lax.slice(inputs, [0] * rank, sizes))
+    centered = inputs - first
+    first = first.reshape(-1)
     mean, square = _reduce(centered, axis), _reduce(jnp.square(centered), axis)
     variance = jnp.maximum(square - jnp.square(mean), 0)
     if batch.shards() == 1:
