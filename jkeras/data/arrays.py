@@ -169,7 +169,7 @@ class _CheckedRows:
         return self.shape[0]
 
     def __getitem__(self, rows):
-        return self._function(np.array(self.source[rows]))
+        return self._function(np.asarray(self.source[rows]))
 
 
 # ---------------------------------------------------------------------------------------------- inputs and targets
@@ -357,9 +357,8 @@ def _misfit(target, shape, loss) -> str:
 def _labelled(target, shape, loss, where):
     """`target`, its numbers checked where it holds those of classes and lies on the host. (The loss of others is NaN;
     Keras refuses them on a CPU.)"""
-    if traits.of(loss).targets != "classes" or shape is None or shape[-1] is None:
-        return target
-    if target is None or isinstance(target, (Computed, jax.Array)):
+    known = traits.of(loss).targets == "classes" and shape is not None and shape[-1] is not None
+    if not known or target is None or isinstance(target, (Computed, jax.Array)):
         return target
     if is_lazy(target):
         return _CheckedRows(target, target.dtype, lambda rows: _labelled(rows, shape, loss, where))
@@ -616,10 +615,12 @@ def _take(array, rows):
         return array[rows]
     if rows.size == 0:
         return array[0:0]
+    first = int(rows[0])
+    if np.array_equal(rows, np.arange(first, first + rows.size)):  # as `shuffle='batch'` has them
+        return np.asarray(array[first : first + rows.size])
     rising, places = np.unique(rows, return_inverse=True)
     contiguous = rising[-1] - rising[0] + 1 == rising.size
-    found = array[int(rising[0]) : int(rising[-1]) + 1] if contiguous else array[rising]
-    return np.asarray(found)[places]
+    return np.asarray(array[int(rising[0]) : int(rising[-1]) + 1] if contiguous else array[rising])[places]
 
 
 def slice_rows(arrays: Any, start: Any, stop: int | None = None) -> Any:
