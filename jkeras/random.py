@@ -78,10 +78,13 @@ def as_key(key: Any) -> Key:
 
     Raises:
         TypeError: if it is none of these.
+        ValueError: if it is an integer that JAX makes no key of.
     """
     if isinstance(key, Key):
         return key
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        if not -(2**63) <= key < 2**63:
+            raise ValueError(f"A key from an integer takes one of 64 bits; one of {int(key).bit_length()} was given.")
         return Key(_from_seed(int(key)))
     if isinstance(key, (jax.Array, np.ndarray)):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0:
@@ -261,7 +264,7 @@ class Run:
         Raises:
             ValueError: if it is anything else.
         """
-        if shuffle not in (True, False, "batch"):
+        if np.ndim(shuffle) or shuffle not in (True, False, None, "batch"):
             raise ValueError(f"shuffle must be True, False or 'batch'; got {shuffle!r}.")
         if not shuffle:
             return None

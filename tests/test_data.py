@@ -412,7 +412,7 @@ def test_batch_slices(size, batch_size, expected):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
 def test_batch_slices_errors(batch_size):
-    with pytest.raises(ValueError, match="batch_size must be a positive integer"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
         arrays.batch_slices(5, batch_size)
 
 

@@ -590,13 +590,16 @@ WINDOW = np.arange(24.0, dtype="float32").reshape(12, 2)[2:10]
 @pytest.mark.parametrize(
     "key",
     [0, 7, -1, np.int64(3), slice(None), slice(2, 5), slice(0, 8), slice(5, None), slice(-3, None), slice(1, 8, 3)]
+    + [np.arange(8) % 3 == 1, [True, False] * 4, np.zeros(8, bool)]
     + [slice(20, None), slice(4, 2), [0, 1], [5, 2, 2, 7], (1, 3), range(2, 4), [], np.array([6, -8]), np.arange(0)],
     ids=str,
 )
 @pytest.mark.parametrize("normalizer", [None, lambda rows: (rows / 2).astype("float64")])
 def test_rows_are_those_of_the_array(path, key, normalizer):
     matrix = HDF5Matrix(path, "x", 2, 10, normalizer)
-    expected = WINDOW[list(key) if isinstance(key, tuple) else np.intp(key) if isinstance(key, list) else key]
+    expected = WINDOW[
+        list(key) if isinstance(key, tuple) else np.asarray(key, None if key else int) if isinstance(key, list) else key
+    ]
     expected = expected if normalizer is None else normalizer(expected)
     np.testing.assert_array_equal(matrix[key], expected, strict=True)
     assert (matrix.shape, matrix.ndim, matrix.size, len(matrix)) == ((8, 2), 2, 16, 8)
@@ -607,12 +610,27 @@ def test_rows_are_those_of_the_array(path, key, normalizer):
     "key, error",
     [(8, IndexError), (-9, IndexError), (slice(1000, 1001), IndexError), (slice(0, 9), IndexError)]
     + [([0, 8], IndexError), (range(8, 9), IndexError), (np.array([8]), IndexError), (None, TypeError)]
-    + [([0.5], TypeError), (np.array([[0]]), TypeError), (slice(5, 2, -1), ValueError)],
+    + [
+        (True, TypeError),
+        ([True], IndexError),
+        (np.ones(9, bool), IndexError),
+        ([0.5], TypeError),
+        (np.array([[0]]), TypeError),
+        (slice(5, 2, -1), ValueError),
+    ],
     ids=str,
 )
 def test_rows_that_are_not_there(path, key, error):
     with pytest.raises(error):
         HDF5Matrix(path, "x", 2, 10)[key]
+
+
+def test_a_file_that_was_closed_is_named(path):
+    matrix = HDF5Matrix(path, "x")
+    matrix.data.file.close()
+    for read in (lambda: matrix[0], lambda: matrix[:], lambda: matrix[[1, 0]]):
+        with pytest.raises(ValueError, match="HDF5Matrix: the file .*data.h5 was closed"):
+            read()
 
 
 @pytest.mark.parametrize("start, end", [(5, 4), (0, 13), (-1, 3)])

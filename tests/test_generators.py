@@ -1,6 +1,9 @@
 """`fit_generator` and its like: the same numbers as on arrays, in any way of feeding, and a clean end in any case."""
 
 import functools
+import itertools
+import os
+import signal
 import threading
 
 import numpy as np
@@ -230,6 +233,44 @@ def test_an_interruption_leaves_living_weights(workers):
     model.fit_generator(Slices(), epochs=1, verbose=0, workers=workers)
 
 
+@pytest.mark.parametrize("inside", ["generator", "fit"])
+def test_ctrl_c_with_workers_and_then_once_more(inside):
+    """SIGINT itself, while a worker computes or the loop waits: afterwards nothing runs, and training goes on."""
+    model = small()
+
+    def batches():
+        for number in itertools.count():
+            if number == 6 and inside == "generator":
+                os.kill(os.getpid(), signal.SIGINT)  # the main thread gets it
+            yield X[:8], Y[:8]
+
+    def interrupt(batch, logs):
+        if batch == 4 and inside == "fit":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watch, before = [callbacks.LambdaCallback(on_batch_end=interrupt)], threading.active_count()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            model.fit_generator(batches(), 50, epochs=100, verbose=0, workers=2, callbacks=watch)
+        assert threading.active_count() == before
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    model.fit_generator(Slices(), epochs=1, verbose=0, workers=2)
+
+
+def test_training_in_another_thread_and_twice_from_one_generator():
+    model, source, histories = small(), endless(), []
+
+    def train():
+        for _ in range(2):
+            histories.append(model.fit_generator(source, 3, epochs=2, verbose=0, workers=2))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join(120)
+    assert [history.epoch for history in histories] == [[0, 1], [0, 1]]
+    assert int(model.optimizer.iterations.value) == 12
+
+
 MISTAKES = [
     (
         lambda m: m.fit_generator(endless(), verbose=0),
@@ -252,7 +293,11 @@ MISTAKES = [
         RuntimeError,
         "ended after 1 batches; an epoch has 3 steps",
     ),
-    (lambda m: m.fit_generator(endless(), 0, verbose=0), ValueError, "at least one batch per epoch; got 0"),
+    (
+        lambda m: m.fit_generator(endless(), 0, verbose=0),
+        ValueError,
+        "steps_per_epoch must be a whole number of at least 1",
+    ),
     (lambda m: m.fit_generator(3, 1), TypeError, "a generator or a Sequence is needed; got int"),
     (lambda m: m.fit_generator(endless(), 1, nonsense=2), TypeError, "unexpected keyword argument 'nonsense'"),
     (lambda m: m.predict_generator(iter([(X, Y, Y, Y)]), 1), ValueError, "predict_generator: Output of generator"),

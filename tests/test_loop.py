@@ -148,6 +148,68 @@ def test_two_fits_of_one_model_at_once_are_refused():
     assert len(caught) == 1 and "being trained already" in caught[0]
 
 
+def test_two_fits_of_one_model_in_two_threads():
+    """One of them says so and leaves the other alone."""
+    model = counting()
+    begun, enough, caught = threading.Event(), threading.Event(), []
+
+    def train():
+        def wait(batch, logs):
+            begun.set()
+            enough.wait(60)
+
+        model.fit(X, Y, batch_size=32, epochs=2, verbose=0, callbacks=[callbacks.LambdaCallback(on_batch_end=wait)])
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    assert begun.wait(60)
+    ways = [
+        lambda: model.fit(X, Y, verbose=0),
+        lambda: model.fit_generator(iter([(X, Y)]), 1, verbose=0, workers=0),
+    ]
+    for way in ways:
+        try:
+            way()
+        except RuntimeError as error:
+            caught.append(str(error))
+    enough.set()
+    thread.join()
+    assert len(caught) == 2 and all("is being trained already" in message for message in caught)
+    assert steps_of(model.get_weights()) == 4 and model.history.epoch == [0, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_copy_of_the_process_says_that_it_cannot_compute():
+    """JAX's threads are not copied: whatever waits for one of them would wait for ever."""
+    program = """
+import os, sys, warnings
+import numpy as np, jkeras
+from jkeras import backend as K
+warnings.simplefilter("ignore")
+model = jkeras.Sequential([jkeras.layers.Dense(3, input_shape=(6,))])
+model.compile("sgd", "mse")
+x, y, square = np.ones((8, 6)), np.ones((8, 3)), K.square(K.variable([2.0]))
+model.fit(x, y, verbose=0)
+ways = [lambda: model.predict(x), lambda: model.fit(x, y, verbose=0), lambda: model.train_on_batch(x, y),
+        lambda: K.eval(square)]
+for way in ways:
+    child = os.fork()
+    if not child:
+        try:
+            way()
+        except RuntimeError as error:
+            os._exit(7 if "a copy, made by os.fork" in str(error) and len(model.get_weights()) == 2 else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+model.predict(x)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(jkeras.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # ------------------------------------------------------------------------------------------------------ who holds what
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import trees
+from jkeras import traits, trees
+from jkeras.data.checks import wrong_labels
 from jkeras.graph.function import observed
 from jkeras.serialize import checkpoint
 from jkeras.train.mapping import copied, whole
@@ -127,12 +128,19 @@ def _finding(where, name, what):
 def _in_data(trainer, data):
     inputs, targets, weights = data
     named = [("input", name, array) for name, array in zip(trainer.core.network.input_names, inputs, strict=True)]
-    outputs = [output.name for output in trainer.steps.objective.outputs if output.loss]
-    named += [("target", name, array) for name, array in zip(outputs, targets, strict=True)]
-    named += [("sample weight", name, array) for name, array in zip(outputs, weights, strict=True) if array is not None]
+    made = zip(trainer.steps.objective.outputs, trainer.core.network.outputs, strict=True)
+    outputs = [(output, symbol.shape) for output, symbol in made if output.loss]
+    names = [output.name for output, _ in outputs]
+    named += [("target", name, array) for name, array in zip(names, targets, strict=True)]
+    named += [("sample weight", name, array) for name, array in zip(names, weights, strict=True) if array is not None]
     for kind, name, array in named:
         if not _is_fine(array):
             return _finding("input", name, f"the {kind} {name!r} of the batch")
+    for (output, shape), target in zip(outputs, targets, strict=True):  # those on a device were not looked at before
+        if traits.of(output.loss).targets == "classes" and shape[-1] is not None:
+            wrong = wrong_labels(target, shape[-1])
+            if wrong:
+                return _finding("input", output.name, f"the loss: the target {output.name!r} of the batch has {wrong}")
     return None
 
 

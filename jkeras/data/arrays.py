@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import config, traits
+from jkeras.data.checks import check_open, unmasked, whole_number, wrong_labels
 from jkeras.typing import DType, Function, Shape
 
 __all__ = [
@@ -89,6 +90,9 @@ def _read(array) -> np.ndarray:
 def _as_array(value, name, label):
     """`value` as a numpy, jax or lazy array; None stays None."""
     where = f"Error when checking {label} {name}"
+    check_open(value, where)
+    if isinstance(value, np.ma.MaskedArray):
+        value = unmasked(value, where)
     if value is None or isinstance(value, (np.ndarray, jax.Array)):
         array = value
     elif isinstance(value, Computed):
@@ -105,7 +109,9 @@ def _as_array(value, name, label):
         try:
             array = np.asarray(value)
         except ValueError as error:
-            raise ValueError(f"{where}: the nested list makes no array, its rows differ in length.") from error
+            raise ValueError(
+                f"{where}: the nested list makes no array, its rows differ in length (or lie more than 64 deep)."
+            ) from error
     else:
         raise TypeError(
             f"Error when checking model {label}: data should be a Numpy array, or list/dict of Numpy arrays. "
@@ -132,7 +138,8 @@ def _cast(array, dtype, where):
     if array is None or isinstance(array, Computed):
         return array
     if is_lazy(array):
-        return array if dtype is None or array.dtype == jnp.dtype(dtype) else _CastRows(array, dtype, where)
+        same = dtype is None or array.dtype == jnp.dtype(dtype)
+        return array if same else _CheckedRows(array, dtype, lambda rows: _cast(rows, dtype, where))
     if isinstance(array, np.ndarray):
         array = _plain(array, where)
     dtype = array.dtype if dtype is None else jnp.dtype(dtype)
@@ -152,17 +159,17 @@ def _cast(array, dtype, where):
     return array.astype(dtype)
 
 
-class _CastRows:
-    """A lazy array whose rows come in another dtype."""
+class _CheckedRows:
+    """A lazy array whose rows come through a function."""
 
-    def __init__(self, source, dtype, where):
-        self.source, self.shape, self.dtype, self._where = source, tuple(source.shape), jnp.dtype(dtype), where
+    def __init__(self, source, dtype, function):
+        self.source, self.shape, self.dtype, self._function = source, tuple(source.shape), jnp.dtype(dtype), function
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, rows):
-        return _cast(np.array(self.source[rows]), self.dtype, self._where)
+        return self._function(np.asarray(self.source[rows]))
 
 
 # ---------------------------------------------------------------------------------------------- inputs and targets
@@ -327,7 +334,8 @@ def standardize_targets(
         except ValueError as error:
             raise ValueError(f"{error}. {_misfit(target, shape, loss)}") from None
         check_loss_and_target_compatibility([target], [loss], [shape])
-        result[place] = _cast(target, dtypes[place], f"Error when checking {label}: {name}")
+        where = f"Error when checking {label}: {name}"
+        result[place] = _labelled(_cast(target, dtypes[place], where), shape, loss, where)
     return result
 
 
@@ -344,6 +352,20 @@ def _misfit(target, shape, loss) -> str:
     if targets == "classes" and given[1:] == tuple(shape[1:]):
         return f"{text} For targets that are binary matrices use the loss `categorical_crossentropy`."
     return text
+
+
+def _labelled(target, shape, loss, where):
+    """`target`, its numbers checked where it holds those of classes and lies on the host. (The loss of others is NaN;
+    Keras refuses them on a CPU.)"""
+    known = traits.of(loss).targets == "classes" and shape is not None and shape[-1] is not None
+    if not known or target is None or isinstance(target, (Computed, jax.Array)):
+        return target
+    if is_lazy(target):
+        return _CheckedRows(target, target.dtype, lambda rows: _labelled(rows, shape, loss, where))
+    wrong = wrong_labels(target, shape[-1])
+    if wrong:
+        raise ValueError(f"{where} has {wrong} (loss: {_title(loss)}).")
+    return target
 
 
 def check_loss_and_target_compatibility(
@@ -382,6 +404,7 @@ def check_loss_and_target_compatibility(
 
 def weights_by_output(weights: Any, names: Sequence[str], used: Sequence[bool], kind: str) -> list:
     """`sample_weight` or `class_weight`, as `kind` says, as a list with one entry, maybe None, for each of `names`."""
+    check_open(weights, f"`{kind}`")
     if weights is None or (hasattr(weights, "__len__") and len(weights) == 0):
         return [None] * len(names)
     used_names = [name for name, use in zip(names, used, strict=True) if use]
@@ -571,8 +594,8 @@ def split_validation(arrays: Any, fraction: float) -> tuple:
     Raises:
         ValueError: if the fraction is not between 0 and 1, or leaves one of the parts empty.
     """
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"validation_split must be between 0 and 1, both excluded. Found: {fraction}")
+    if not isinstance(fraction, numbers.Real) or not 0.0 < fraction < 1.0:
+        raise ValueError(f"validation_split must be a number between 0 and 1, both excluded. Found: {fraction!r}")
     counts = _row_counts(arrays)
     if len(counts) != 1:
         raise ValueError(f"validation_split={fraction} needs arrays of one length; found lengths {sorted(counts)}.")
@@ -592,10 +615,12 @@ def _take(array, rows):
         return array[rows]
     if rows.size == 0:
         return array[0:0]
+    first = int(rows[0])
+    if np.array_equal(rows, np.arange(first, first + rows.size)):  # as `shuffle='batch'` has them
+        return np.asarray(array[first : first + rows.size])
     rising, places = np.unique(rows, return_inverse=True)
     contiguous = rising[-1] - rising[0] + 1 == rising.size
-    found = array[int(rising[0]) : int(rising[-1]) + 1] if contiguous else array[rising]
-    return np.asarray(found)[places]
+    return np.asarray(array[int(rising[0]) : int(rising[-1]) + 1] if contiguous else array[rising])[places]
 
 
 def slice_rows(arrays: Any, start: Any, stop: int | None = None) -> Any:
@@ -621,6 +646,5 @@ def batch_slices(size: int, batch_size: int) -> list[tuple[int, int]]:
     Raises:
         ValueError: if `batch_size` is not a positive whole number.
     """
-    if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive integer. Found: {batch_size!r}")
-    return [(start, min(start + int(batch_size), size)) for start in range(0, size, int(batch_size))]
+    batch_size = whole_number(batch_size, "batch_size", 1)
+    return [(start, min(start + batch_size, size)) for start in range(0, size, batch_size)]

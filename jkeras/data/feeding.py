@@ -140,7 +140,11 @@ class Stream:
                 "generator must go on for as many epochs as there are."
             ) from None
         self._given += 1
-        return self._standardize(made)
+        try:
+            return self._standardize(made)
+        except (TypeError, ValueError) as error:
+            error.add_note(f"{self._name}: this is batch number {self._given} of the generator.")
+            raise
 
     def example(self) -> tuple:
         """The next batch, which stays the next, and None: all of its rows."""

@@ -102,6 +102,8 @@ def save_weights_to_hdf5_group(f: Any, layers: Sequence) -> None:
     hdf5.write_text(f, "backend", hdf5.BACKEND)
     hdf5.write_text(f, "keras_version", hdf5.KERAS_VERSION)
     for layer in layers:
+        if layer.name in ("", ".", "/") or "\0" in layer.name:
+            raise ValueError(f"The layer name {layer.name!r} cannot be that of a group in an HDF5 file.")
         named = [(weight.name, weight.numpy()) for weight in layer.weights]
         hdf5.write_arrays(f.create_group(layer.name), named)
 

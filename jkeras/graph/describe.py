@@ -133,7 +133,10 @@ class _Rebuild:
         if name not in self.layers:
             raise ValueError(f"Improper model config: it refers to a layer {name!r} that it does not contain.")
         nodes = self.layers[name]._inbound_nodes
-        return nodes[node].outputs[tensor] if node < len(nodes) else None
+        outputs = nodes[node].outputs if 0 <= node < len(nodes) else []
+        if node < 0 or (outputs and not 0 <= tensor < len(outputs)):
+            raise ValueError(f"Improper model config: there is no call {node}, output {tensor} of the layer {name!r}.")
+        return outputs[tensor] if outputs else None
 
     def call_all(self):
         """Make all calls: those of one layer in their order, those of different layers as soon as they can be made."""

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import batch, config, random, sparse, trees
+from jkeras.forked import check_not_forked
 from jkeras.graph.scope import Again, Scope, current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
 from jkeras.graph.value import Value
@@ -385,6 +386,7 @@ class Function:
         """The values of the outputs, numpy arrays, for a list of the values of the inputs."""
         if not isinstance(values, (list, tuple)):
             raise TypeError(f"A backend function takes a list of values; {type(values).__name__} was given.")
+        check_not_forked()
         left_out = self.inputs[len(values) :]
         if len(values) > len(self.inputs) or not all(map(_is_learning_phase, left_out)):
             raise ValueError(f"A function of {len(self.inputs)} inputs was called with {len(values)} values.")

@@ -193,6 +193,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         if name is None:
             prefix = snake_case(type(self).__name__)
             name = f"{prefix}_{unique_number(prefix)}"
+        elif not isinstance(name, str):
+            raise TypeError(f"The name of a {type(self).__name__} must be text. Found: {name!r}")
         self.name = name
         self.trainable = kwargs.get("trainable", True)
         self._trainable_weights: list = []

@@ -1,6 +1,8 @@
 """The object that users hold: hyperparameters, how it is saved, and both ways of saying how to train."""
 
 import inspect
+import numbers
+import reprlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +39,7 @@ class Optimizer(Formula):
 
     Raises:
         TypeError: for any other argument.
+        ValueError: if one of the two is no number.
     """
 
     _watched: Source | None = None
@@ -47,7 +50,7 @@ class Optimizer(Formula):
         for name in kwargs:
             if name not in ("clipnorm", "clipvalue"):
                 raise TypeError(f"Unexpected keyword argument passed to optimizer: {name} (in {type(self).__name__})")
-        self.__dict__.update(kwargs)
+        self.__dict__.update({name: self._number(name, value) for name, value in kwargs.items()})
         if not isinstance(getattr(type(self), "iterations", None), property):  # as that of an optimizer inside
             self.iterations = Hyperparameter(0, "iterations", np.int32)
         self.updates, self.declared = [], []
@@ -77,12 +80,18 @@ class Optimizer(Formula):
         own = {"updates": [], "declared": [], "_watched": None, "_alone": None, "_loaded": self.get_weights() or None}
         return {**vars(self), **own}
 
-    def _keep(self, epsilon=None, **numbers):
+    def _number(self, name, value):
+        """`value`, one number or None."""
+        if value is None or isinstance(value, numbers.Real) or getattr(value, "shape", None) == ():
+            return value
+        raise ValueError(f"{type(self).__name__}: {name} must be a number. Found: {reprlib.repr(value)}")
+
+    def _keep(self, epsilon=None, **hyperparameters):
         """Keep an epsilon, and numbers as hyperparameters."""
-        self.epsilon = config.epsilon() if epsilon is None else epsilon
-        for name, value in numbers.items():
+        self.epsilon = config.epsilon() if epsilon is None else self._number("epsilon", epsilon)
+        for name, value in hyperparameters.items():
             setattr(self, name, Hyperparameter(value, name))
-        self.initial_decay = float(numbers.get("decay", 0.0))
+        self.initial_decay = float(hyperparameters.get("decay", 0.0))
 
     # ------------------------------------------------------------------------------------------ as pure functions
 

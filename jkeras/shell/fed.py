@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from jkeras.data import arrays, feeding
+from jkeras.data.checks import whole_number
 from jkeras.graph.function import Function
 from jkeras.train.dispatch import RESIDENT_BYTES
 
@@ -47,7 +48,8 @@ def batches_of(
         resident: whether data that fit may lie on the device.
 
     Raises:
-        ValueError: if both are given, or `steps` is needed: symbols do not say how many rows they have.
+        ValueError: if both are given, one is no count, or `steps` is needed: symbols do not say how many rows they
+            have.
     """
     leaves = jax.tree.leaves(data)
     symbolic = [leaf for leaf in leaves if isinstance(leaf, arrays.Computed)]
@@ -58,14 +60,16 @@ def batches_of(
         )
     if steps is not None and batch_size is not None:
         raise ValueError(f"If `{argument}` is set, the `batch_size` must be None.")
-    size = 32 if batch_size is None else int(batch_size)
     if steps is not None:
-        source: Any = feeding.Batches(lambda: itertools.repeat(data, steps), int(steps))
-    elif resident:
+        steps = whole_number(steps, argument, 1)
+        source: Any = feeding.Batches(lambda: itertools.repeat(data, steps), steps)
+        return feeding.Mapped(source, computed)
+    examples = next(leaf.shape[0] for leaf in leaves if not isinstance(leaf, arrays.Computed))
+    size = min(32 if batch_size is None else whole_number(batch_size, "batch_size", 1), examples)
+    if resident:
         source = feeding.Arrays(data, size, order, RESIDENT_BYTES)
     else:
-        examples = next(leaf.shape[0] for leaf in leaves if not isinstance(leaf, arrays.Computed))
         slices = arrays.batch_slices(examples, size)
         rows = lambda: (arrays.slice_rows(data, *each) for each in slices)  # noqa: E731
         source = feeding.Batches(rows, len(slices), examples)
-    return feeding.Mapped(source, computed) if symbolic or steps is not None else source
+    return feeding.Mapped(source, computed) if symbolic else source

@@ -10,6 +10,7 @@ import numpy as np
 from jkeras import callbacks as cbks
 from jkeras import random
 from jkeras.data import arrays
+from jkeras.forked import check_not_forked
 from jkeras.train.observe import Observer, Progress, View
 from jkeras.train.state import means
 from jkeras.typing import Function
@@ -52,6 +53,7 @@ def begun(callbacks: Iterable | None, key: Any):
     Raises:
         ValueError: if several callbacks keep backups, or the backup is of a run with another key.
     """
+    check_not_forked()
     backup = _backup_among(callbacks)
     saved = None if backup is None else backup.load()
     if backup is None or saved is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jkeras import random, trees
 from jkeras.data import feeding
+from jkeras.forked import check_not_forked
 from jkeras.graph.tensor import Variable, values_of
 from jkeras.interrupt import Shield
 from jkeras.optimizers.view import Source
@@ -253,6 +254,7 @@ class Trainer:
 
     def ready(self, kind: str, example: Callable) -> None:
         """Find what steps of `kind` read; `example()` gives data, and how many of its rows make a batch (None: all)."""
+        check_not_forked()
         if kind in self._explored:
             return
 

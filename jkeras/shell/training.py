@@ -13,6 +13,7 @@ import numpy as np
 from jkeras import callbacks as cbks
 from jkeras import optimizers
 from jkeras.data import arrays, feeding
+from jkeras.data.checks import whole_number
 from jkeras.graph.tensor import map_symbols
 from jkeras.shell.core import NetworkCore
 from jkeras.shell.fed import batches_of, computed
@@ -229,7 +230,8 @@ class Trainable(OnGenerators, Answers):
             RuntimeError: if the model was not compiled.
             ValueError: for data that does not fit, naming what was given and what was expected.
         """
-        epochs = _legacy_epochs(kwargs, epochs)
+        epochs = whole_number(_legacy_epochs(kwargs, epochs), "fit: epochs")
+        initial_epoch = whole_number(initial_epoch, "fit: initial_epoch")
         self._ensure_built(x)
         spec = self.spec
         if validation_steps is not None and steps_per_epoch is None:
@@ -241,7 +243,7 @@ class Trainable(OnGenerators, Answers):
             validation = self._standardize(None, None)  # all of which is computed
         if validation is not None and steps_per_epoch is not None and validation_steps is None:
             raise ValueError("Must specify `validation_steps` to perform validation when doing step-wise training.")
-        order = run.order(shuffle, 32 if batch_size is None else int(batch_size))
+        order = run.order(shuffle, 32 if batch_size is None else batch_size)
         source = batches_of(data, batch_size, steps_per_epoch, "steps_per_epoch", order)
         held_out = (
             None if validation is None else batches_of(validation, batch_size, validation_steps, "validation_steps")

@@ -8,6 +8,7 @@ from typing import Any
 
 from jkeras import callbacks as cbks
 from jkeras.data import feeding
+from jkeras.data.checks import whole_number
 from jkeras.data.enqueuers import GeneratorEnqueuer, OrderedEnqueuer, Sequence
 from jkeras.data.workers import END
 from jkeras.shell.fed import computed
@@ -65,6 +66,8 @@ class OnGenerators:
             kwargs, "fit_generator", generator, steps_per_epoch=steps_per_epoch, epochs=epochs, workers=workers,
             validation_steps=validation_steps, max_queue_size=max_queue_size, use_multiprocessing=use_multiprocessing,
         )  # fmt: skip
+        epochs = whole_number(named["epochs"], "fit_generator: epochs", up=True)
+        initial_epoch = whole_number(initial_epoch, "fit_generator: initial_epoch")
         makers = Workers(named["workers"], named["max_queue_size"], named["use_multiprocessing"])
         steps = number_of_steps(generator, named["steps_per_epoch"], "steps_per_epoch", "fit_generator")
         self._check_compiled(generator)
@@ -72,9 +75,9 @@ class OnGenerators:
         done = 0 if saved is None else saved["epoch"] - initial_epoch
         names = self.spec.metrics_names
         metrics = names + [f"val_{name}" for name in names]
-        params = {"epochs": named["epochs"], "steps": steps, "verbose": verbose, "metrics": metrics}
+        params = {"epochs": epochs, "steps": steps, "verbose": verbose, "metrics": metrics}
         skip = 0 if saved is None else done * steps + saved["batch"]
-        left, order = named["epochs"] - initial_epoch - done, _order_of(generator, run) if shuffle else None
+        left, order = epochs - initial_epoch - done, _order_of(generator, run) if shuffle else None
         with (
             streaming(
                 generator, steps, self._batch_maker("fit_generator", class_weight), makers, "fit_generator",
@@ -171,7 +174,9 @@ class Workers:
     """
 
     def __init__(self, workers: int, max_queue_size: int, use_multiprocessing: bool):
-        self.workers, self.max_queue_size, self.use_multiprocessing = workers, max_queue_size, use_multiprocessing
+        self.workers = max(whole_number(workers, "workers"), 0)
+        self.max_queue_size = whole_number(max_queue_size, "max_queue_size")
+        self.use_multiprocessing = use_multiprocessing
 
     def batches(self, source: Any, limit: int, order: Function | None = None, skip: int = 0):
         """`limit` batches of `source`, the first `skip` ones left out; `order(epoch)` are the numbers of a Sequence's
@@ -234,13 +239,13 @@ def is_generator(source: Any) -> bool:
 
 
 def number_of_steps(source: Any, steps: int | None, argument: str, name: str):
-    """How many batches make an epoch: `steps`, or all of a Sequence.
+    """How many batches make an epoch: `steps`, a fraction being rounded up as in Keras, or all of a Sequence.
 
     Raises:
-        ValueError: if they are not given for a generator, naming the method and the argument.
+        ValueError: if they are no number, or not given for a generator, naming the method and the argument.
     """
     if steps is not None:
-        return int(steps)
+        return whole_number(steps, f"{name}: {argument}", 1, up=True)
     if isinstance(source, Sequence):
         return len(source)
     raise ValueError(

@@ -1,6 +1,7 @@
 """What the arguments of `compile` mean: losses, loss weights, metrics and sample-weight modes, output by output."""
 
 import dataclasses
+import reprlib
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -87,7 +88,12 @@ def _loss_weights(loss_weights, names):
 
 def _factor(weight):
     """A loss weight: a number, or a variable, which may be set while training."""
-    return weight if isinstance(weight, Variable) else float(np.asarray(weight))
+    if isinstance(weight, Variable):
+        return weight
+    try:
+        return float(np.asarray(weight))
+    except (TypeError, ValueError):
+        raise ValueError(f"Each of the loss_weights must be a number. Found: {reprlib.repr(weight)}") from None
 
 
 def _as_called(function, output):
@@ -147,6 +153,9 @@ def resolve_compile(
     functions = _loss_functions(loss, names)
     weights = _loss_weights(loss_weights, names)
     modes = _per_output(sample_weight_mode, names, "sample_weight_mode", None)
+    for mode in modes:
+        if mode is not None and mode != "temporal":
+            raise ValueError(f"sample_weight_mode must be None or 'temporal'. Found: {reprlib.repr(mode)}")
     if isinstance(sample_weight_mode, dict):
         for name, function in zip(names, functions, strict=True):
             if function is not None and name not in sample_weight_mode:

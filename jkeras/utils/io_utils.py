@@ -1,7 +1,7 @@
 """Arrays in HDF5 files, read as they are needed; such files as dicts; a question before a file is overwritten."""
 
 import math
-import operator
+import reprlib
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,8 @@ __all__ = ["H5Dict", "HDF5Matrix", "ask_to_proceed_with_overwrite", "h5dict"]
 class HDF5Matrix:
     """Rows `start` to `end` of a dataset in an HDF5 file, in place of an array: rows are read when asked for.
 
-    Where rows are asked for by number, any order will do, and a row may come twice. A slice beyond the end is an error,
+    Where rows are asked for by number, any order will do, and a row may come twice; a boolean mask, one entry for each
+    row, chooses those where it is true. A slice beyond the end is an error,
     as in Keras, where numpy would cut it off. It can be pickled: a copy opens the file again.
 
     Arguments:
@@ -65,7 +66,7 @@ class HDF5Matrix:
                 f"which has {len(self.data)}."
             )
         self.normalizer = normalizer
-        first = self._normalized(self.data[0:1])
+        first = self._read(slice(0, 1))
         self._row_shape, self._dtype = first.shape[1:], first.dtype
 
     def __reduce__(self):
@@ -76,17 +77,32 @@ class HDF5Matrix:
 
     def __getitem__(self, key):
         if isinstance(key, slice):
-            return self._normalized(self.data[self._rows_of_slice(key)])
-        if isinstance(key, (int, np.integer)):
-            return self._normalized(self.data[int(self._checked(np.array([key]))[0])])
-        rows = np.asarray(key if isinstance(key, np.ndarray) else [operator.index(row) for row in key])
-        if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
-            raise TypeError(f"HDF5Matrix: rows are chosen by a slice, a number or a list of numbers; got {key!r}.")
+            return self._read(self._rows_of_slice(key))
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            return self._read(int(self._checked(np.array([key]))[0]))
+        rows = self._chosen(key)
         if not rows.size:
-            return self._normalized(self.data[0:0])
+            return self._read(slice(0, 0))
         # HDF5 reads rows in rising order only, and each once.
         rising, places = np.unique(self._checked(rows), return_inverse=True)
-        return self._normalized(self.data[rising][places])
+        if rising[-1] - rising[0] + 1 == rising.size:
+            return self._read(slice(int(rising[0]), int(rising[-1]) + 1), places)
+        return self._read(rising, places)
+
+    def _chosen(self, key):
+        """The numbers of the rows that a list, an array or a mask chooses."""
+        rows = np.asarray(key)
+        rows = rows if rows.size else rows.astype(int)
+        if rows.ndim == 1 and rows.dtype == bool:
+            if len(rows) != len(self):
+                raise IndexError(f"HDF5Matrix: a mask of {len(rows)} entries was given for {len(self)} rows.")
+            return np.flatnonzero(rows)
+        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+            raise TypeError(
+                "HDF5Matrix: rows are chosen by a slice, a number, a list of numbers or a mask; got "
+                f"{reprlib.repr(key)}."
+            )
+        return rows
 
     def _rows_of_slice(self, key):
         if key.stop is not None and key.stop > len(self):
@@ -103,8 +119,13 @@ class HDF5Matrix:
             raise IndexError(f"HDF5Matrix: there are {len(self)} rows; asked for {rows.min()} to {rows.max()}.")
         return rows + self.start
 
-    def _normalized(self, rows):
-        return rows if self.normalizer is None else self.normalizer(rows)
+    def _read(self, rows, places=None):
+        """The rows of the dataset, in the order of `places` in them, normalized."""
+        if not self.data:
+            raise ValueError(f"HDF5Matrix: the file {self._arguments[0]} was closed.")
+        found = self.data[rows]
+        found = found if places is None else found[places]
+        return found if self.normalizer is None else self.normalizer(found)
 
     @property
     def shape(self) -> tuple:
