@@ -10,6 +10,7 @@ it did then is told and counted.
 import argparse
 import collections
 import contextlib
+import copy
 import faulthandler
 import functools
 import io
@@ -27,6 +28,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 SECONDS, MEMORY = 5, 6 << 30
 #: What stands in configs, and what is worth putting in its place.
 WORDS = (b"null", b"-1", b"0", b"1e400", b"NaN", b"[]", b"{}", b'""', b"true", b"99999999999", b"*a", b"&a ", b"<<: ")
+VALUES = (None, True, -1, 0, 1, 3, 2.5, 10**9, 10**12, 10**400, float("nan"), float("inf"), "", "x", "relu", "Dense",
+          "Lambda", "l2", [], [0], [None, 3], [[]], {}, {"class_name": "Dense", "config": {}}, "a" * 10**5)  # fmt: skip
 
 
 def small_model():
@@ -68,6 +71,7 @@ def targets() -> dict:
     from jkeras.callbacks import BackupAndRestore
     from jkeras.preprocessing.text import Tokenizer, tokenizer_from_json
     from jkeras.serialize import checkpoint
+    from jkeras.serialize.bounded import reading
 
     model, tokenizer = small_model(), Tokenizer()
     tokenizer.fit_on_texts(["one two three", "two"])
@@ -80,6 +84,21 @@ def targets() -> dict:
         names = ("epoch", "batch", "stopped", "names", "numpy_state", "key", "callbacks")
         checkpoint.write(path, {"leaves": model.get_weights(), **dict.fromkeys(names)})
         backup = contents(path)
+
+    def with_attribute(name):
+        """The file of the model with another text as this attribute."""
+        import h5py
+
+        def load(path):
+            content = io.BytesIO(whole)
+            with h5py.File(content, "a") as file:
+                file.attrs[name] = contents(path)
+            return models.load_model(content)
+
+        return load
+
+    with reading(whole) as group:
+        config, training = (group.text(name).encode() for name in ("model_config", "training_config"))
 
     def by_text(read):
         return lambda path: read(contents(path).decode("utf-8", "replace"))
@@ -101,6 +120,8 @@ def targets() -> dict:
         "JSON": (model.to_json().encode(), by_text(models.model_from_json)),
         "YAML": (model.to_yaml().encode(), by_text(models.model_from_yaml)),
         "checkpoint": (backup, from_backup),
+        "config values": (config, with_attribute("model_config")),
+        "training values": (training, with_attribute("training_config")),
         "tokenizer": (tokenizer.to_json().encode(), by_text(tokenizer_from_json)),
     }
 
@@ -138,6 +159,31 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
+def with_other_values(content: bytes, draw: random.Random) -> bytes:
+    """A JSON text with one to three of its values replaced, taken away or put elsewhere."""
+    tree = json.loads(content)
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        places, waiting = [], [tree]
+        while waiting:
+            part = waiting.pop()
+            keys = list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ()
+            places += [(part, key) for key in keys]
+            waiting += [part[key] for key in keys]
+        if not places:
+            break
+        (part, key), (other, there) = draw.choice(places), draw.choice(places)
+        kind = draw.randrange(6)
+        if kind == 0:
+            del part[key]
+        elif kind == 1:
+            part[key] = copy.deepcopy(other[there])
+        elif kind == 2 and isinstance(part, list):
+            part.append(copy.deepcopy(part[key]))
+        else:
+            part[key] = draw.choice(VALUES)
+    return json.dumps(tree).encode()
+
+
 def tried(number: int, seed: int, folder: str) -> tuple[str, str]:
     """(what was loaded, how that ended) of the mutation of this number: 'loaded', 'refused', or the raw error."""
     from jkeras.serialize.trust import LoadError
@@ -147,7 +193,7 @@ def tried(number: int, seed: int, folder: str) -> tuple[str, str]:
     content, load = targets()[kind]
     path = os.path.join(folder, "file")
     with open(path, "wb") as file:
-        file.write(mutated(content, draw))
+        file.write((with_other_values if "values" in kind else mutated)(content, draw))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -204,7 +250,7 @@ def main():
             print(f"{number}: the process ended by {process.returncode}: {told[-1500:]}", flush=True)
             counts["", "hangs and crashes"] += 1
     for (kind, outcome), count in sorted(counts.items()):
-        print(f"{kind:16} {outcome:18} {count}")
+        print(f"{kind:18} {outcome:18} {count}")
     print(f"{options.times - options.first} mutations, {wrong} of them neither loaded nor refused")
     return 1 if wrong else 0
 

@@ -6,6 +6,7 @@ or, compressed, some times the size of the file.
 """
 
 import contextlib
+import functools
 import io
 import math
 import mmap
@@ -24,6 +25,8 @@ __all__ = ["COMPRESSED_BYTES", "COMPRESSED_RATIO", "Group", "Stored", "open_file
 COMPRESSED_RATIO, COMPRESSED_BYTES = 20, 1 << 26
 #: What may be claimed of data that are read in parts: as much as gzip can make of a file.
 DEFLATE_RATIO = 1032
+#: What texts of one attribute may take that are kept in a heap, where several may be one.
+TEXT_BYTES = 1 << 28
 
 
 @contextlib.contextmanager
@@ -44,12 +47,28 @@ def reading(source: Any) -> Iterator["Group"]:
         with at(_text(source.file.filename) if source else "a closed HDF5 file"):
             yield Group(source)
     else:
-        with open_file(source) as file, at(file.filename if isinstance(source, (str, os.PathLike)) else "the bytes"):
-            yield Group(file)
+        named = isinstance(source, (str, os.PathLike))
+        content = None if named else _content(source)
+        with open_file(source if named else io.BytesIO(content)) as file, at(str(source) if named else "the bytes"):
+            yield Group(file, _Budget(file, content))
+
+
+def _content(source) -> Any:
+    """The bytes of a file that was given as such, or as an object that reads them."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return source if isinstance(source, bytes) else bytes(source)
+    if not hasattr(source, "read") or not hasattr(source, "seek"):
+        raise TypeError(f"a path, bytes, a file, or an h5py group was expected; got {shown(source)}.")
+    with at("the bytes"):
+        source.seek(0)
+        content = source.read()
+        if not isinstance(content, bytes):
+            raise LoadError("it gives texts; open it for reading bytes.")
+        return content
 
 
 def open_file(source: Any) -> Any:
-    """The h5py file at a path, or of bytes or a file object, open for reading.
+    """The h5py file at a path, or in an object that reads bytes, open for reading.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -57,13 +76,9 @@ def open_file(source: Any) -> Any:
     """
     import h5py
 
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        source = io.BytesIO(source)
     if isinstance(source, (str, os.PathLike)):
         source = os.fspath(source)
         check_regular(source)
-    elif not (hasattr(source, "read") and hasattr(source, "seek")):
-        raise TypeError(f"a path, bytes, a file, or an h5py group was expected; got {shown(source)}.")
     with at(source if isinstance(source, str) else "the bytes"):
         return h5py.File(source, "r")
 
@@ -73,17 +88,42 @@ def _text(value) -> str:
 
 
 class _Budget:
-    """How many bytes may still be read from a file."""
+    """How many bytes may still be read from a file.
 
-    def __init__(self, size: int):
-        self.size = self.plain = size
-        self.packed = COMPRESSED_RATIO * size + COMPRESSED_BYTES
+    Arguments:
+        file: an h5py file.
+        content: its bytes, if they are at hand.
+    """
+
+    def __init__(self, file: Any, content: Any = None):
+        self.size = self.plain = file.id.get_filesize()
+        self.packed = COMPRESSED_RATIO * self.size + COMPRESSED_BYTES
+        self._file, self._content = file, content
 
     def take(self, count: int, packed: bool) -> None:
         self.packed -= count
         self.plain -= 0 if packed else count
         if self.packed < 0 or self.plain < 0:
             raise LoadError(f"it claims {count} bytes, more than there can be in a file of {self.size} bytes.")
+
+    @functools.cached_property
+    def longest_text(self) -> int:
+        """How long the longest text of variable length can be, in bytes.
+
+        Raises:
+            LoadError: if a heap, where such are, is damaged.
+        """
+        if self._content is None and not os.path.isfile(self._file.filename):
+            self._content = self._file.id.get_file_image()
+        if self._content is not None:
+            return _longest(self._content)
+        with open(self._file.filename, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _longest(content)
+
+    def check_text(self, count: int, width: int, variable: bool) -> None:
+        """Whether an attribute may have so many entries, of this width or of variable length."""
+        if count * width > self.size or variable and count * self.longest_text > TEXT_BYTES + self.size:
+            raise LoadError(f"its {count} entries are more than there can be in a file of {self.size} bytes.")
 
     def check(self, dataset) -> None:
         """Whether an h5py data set, its pieces and its rows, are of sizes that there may be in a file of this size."""
@@ -108,7 +148,7 @@ class Group:
 
     def __init__(self, group: Any, budget: _Budget | None = None):
         self._group = group
-        self._budget = budget or _Budget(group.file.id.get_filesize())
+        self._budget = budget or _Budget(group.file)
 
     def __contains__(self, name: str) -> bool:
         return self._group.id.links.exists(name.encode())
@@ -162,9 +202,7 @@ class Group:
             if not texts and not isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID, h5t.TypeEnumID)):
                 raise LoadError(f"it is of the type {type(kind).__name__}; text or numbers were expected.")
             count = math.prod(stored.shape or ())
-            self._budget.take(count * kind.get_size(), packed=True)
-            if texts and kind.is_variable_str() and count > 1:
-                self._budget.take(count * _longest(self._group.file), packed=True)
+            self._budget.check_text(count, kind.get_size(), texts and kind.is_variable_str())
             value = self._group.attrs[name]
             return None if isinstance(value, h5py.Empty) else value
 
@@ -234,20 +272,24 @@ class Group:
         return [self.stored(name) for name in self.names("weight_names")]
 
 
-def _longest(file) -> int:
-    """How long the longest text of variable length in an h5py file can be, in bytes.
+def _longest(content) -> int:
+    """How long the longest text of variable length in an HDF5 file can be, in bytes.
 
-    They are in heaps, which begin with a mark and their size. (The library reads what a text refers to before it can be
-    asked for its length.)
+    They are in heaps, each a mark, its size, and texts with a header of 16 bytes that tells their length. The library
+    reads a whole heap at once, for ever if a length is such that the next header is no further on.
     """
-    longest = 4096
-    if not os.path.isfile(file.filename):
-        return max(longest, file.id.get_filesize())
-    with open(file.filename, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = content.find(b"GCOL")
-        while place >= 0:
-            longest = max(longest, min(int.from_bytes(content[place + 8 : place + 16], "little"), len(content) - place))
-            place = content.find(b"GCOL", place + 4)
+    longest, start = 0, content.find(b"GCOL\1")
+    while start >= 0:
+        place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
+        while place + 16 <= end <= len(content):
+            number, length = content[place : place + 2], int.from_bytes(content[place + 8 : place + 16], "little")
+            free = number == b"\0\0"
+            whole = length if free else 16 + -(-length // 8) * 8
+            if whole < 16 or place + whole > end:
+                raise LoadError(f"a heap of texts, at byte {place}, is damaged.")
+            longest = longest if free else max(longest, length)
+            place += whole
+        start = content.find(b"GCOL\1", start + 5)
     return longest
 
 
