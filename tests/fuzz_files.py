@@ -247,7 +247,7 @@ def main():
         process.wait()
         if number < options.times - 1:  # it died, or hung
             number, wrong = max(begun, number + 1), wrong + 1
-            print(f"{number}: the process ended by {process.returncode}: {told[-1500:]}", flush=True)
+            print(f"{number}: the process ended by {process.returncode}: {told[:1500]}", flush=True)
             counts["", "hangs and crashes"] += 1
     for (kind, outcome), count in sorted(counts.items()):
         print(f"{kind:18} {outcome:18} {count}")

@@ -24,7 +24,7 @@ from jkeras.serialize.bounded import Group, reading
 from jkeras.serialize.code import plain
 from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
 from jkeras.serialize.texts import parsed_json, parsed_yaml
-from jkeras.serialize.trust import LoadError, Unknown, at, check_nesting
+from jkeras.serialize.trust import LoadError, Unknown, at, check_nesting, check_size
 from jkeras.typing import CustomObjects, PathLike
 
 __all__ = [
@@ -73,7 +73,9 @@ def model_from_config(config: dict, custom_objects: CustomObjects = None, *, all
             "`Sequential.from_config(config)`?"
         )
     with at("config"), code_allowed() if allow_code else contextlib.nullcontext():
-        return describe.layer_from_config(check_nesting(config), custom_objects)
+        model = describe.layer_from_config(check_nesting(config), custom_objects)
+        check_size([sum(math.prod(weight.shape) for weight in model.weights)], "its weights", part=1)
+        return model
 
 
 def model_from_json(json_string: str, custom_objects: CustomObjects = None, *, allow_code: bool = False):

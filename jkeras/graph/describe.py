@@ -9,7 +9,7 @@ from jkeras.graph.layer import Layer
 from jkeras.graph.tensor import unique_number
 from jkeras.graph.topology import Network
 from jkeras.serialize.objects import deserialize_keras_object
-from jkeras.serialize.trust import Unknown, at, shown
+from jkeras.serialize.trust import LoadError, Unknown, at, shown
 from jkeras.typing import CustomObjects
 
 __all__ = [
@@ -57,6 +57,8 @@ def _layers_from_configs(configs, custom_objects):
     unknown, layers = Unknown(), []
     for number, config in enumerate(configs):
         with unknown.noted(), at(f"layers[{number}]"):
+            if not isinstance(config, dict):
+                raise LoadError(f"it is {shown(config)}; a dict of 'class_name' and 'config' was expected.")
             layers.append(layer_from_config(config, custom_objects))
     unknown.tell()
     return layers

@@ -1,5 +1,8 @@
 """What files and configs from strangers may ask for: one kind of error, one place for limits."""
 
+import contextlib
+import functools
+import math
 import os
 import reprlib
 import stat
@@ -9,13 +12,15 @@ from typing import Any
 from jkeras.typing import PathLike
 
 __all__ = [
-    "LoadError", "Unknown", "at", "check_nesting", "check_regular", "shown", "unknown_names",
+    "LoadError", "Unknown", "at", "check_nesting", "check_regular", "check_size", "shown", "unknown_names",
 ]  # fmt: skip
 
 #: How deep configs may be nested (a model in a model takes four levels), and how long error messages are at most.
 DEPTH, MESSAGE_LENGTH, PLACE_LENGTH = 400, 700, 120
 #: Parts of a config that stand in several places at once (YAML's aliases) count in each; texts are allowed this much.
 EXPANDED_PARTS = 100_000
+#: One array may take this part of the memory: a step needs it, what becomes of it, and the gradient of either.
+MEMORY_PART = 4
 
 
 class LoadError(ValueError, OSError):
@@ -170,6 +175,34 @@ def check_regular(path: PathLike) -> int:
         kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
         raise LoadError(f"{path} is a {kind}; a file was expected.")
     return status.st_size
+
+
+@functools.cache
+def _memory() -> int:
+    """The bytes of memory that this process may have."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40]
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
+        sizes.append(int(file.read()))  # that of a container; "max" is none
+    with contextlib.suppress(ImportError):
+        import resource
+
+        allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+        sizes += [allowed] if allowed != resource.RLIM_INFINITY else []
+    return min(sizes)
+
+
+def check_size(shape: Iterable, what: str, part: int = MEMORY_PART) -> None:
+    """Whether an array of numbers of 4 bytes fits into a part of the memory; sizes that are not known count as one.
+
+    Raises:
+        ValueError: if not.
+    """
+    needed = 4 * math.prod(size for size in shape if isinstance(size, int))
+    if needed > _memory() // part:
+        raise ValueError(
+            f"{what} of shape {shown(tuple(shape))} would take {needed / 2**30:.3g} GiB; this machine has memory of "
+            f"{_memory() / 2**30:.3g} GiB."
+        )
 
 
 def check_nesting(value: Any, text_length: int = 0) -> Any:
