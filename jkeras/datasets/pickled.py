@@ -6,11 +6,13 @@ it is given, or for nothing: then the file is refused.
 
 import pickle
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 
+from jkeras.serialize.bounded import COMPRESSED_BYTES, COMPRESSED_RATIO
+from jkeras.serialize.checkpoint import array_header
+from jkeras.serialize.trust import LoadError, at, check_regular
 from jkeras.typing import PathLike
 
 __all__ = ["read_npz", "read_pickle"]
@@ -96,39 +98,33 @@ def read_pickle(file: Any, what: str) -> Any:
         what: what it is called in an error.
 
     Raises:
-        ValueError: if the pickle is damaged, or holds anything else than numbers, strings, lists, dicts and arrays.
+        LoadError: if the pickle is damaged, or holds anything else than numbers, strings, lists, dicts and arrays; a
+            `ValueError`.
     """
-    try:
+    with at(f"{what} cannot be read"):  # a damaged pickle may raise anything
         return _plain(_Reader(file, encoding="bytes").load())
-    except Exception as error:  # a damaged pickle may raise anything
-        raise ValueError(f"{what} cannot be read: {error}") from error
 
 
 def read_npz(path: PathLike) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, those of objects included.
 
     Raises:
-        ValueError: if the file is damaged; see `read_pickle`.
+        FileNotFoundError: if there is no such file.
+        LoadError: if the file is damaged; see `read_pickle`.
     """
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as file:
-                    arrays[name.removesuffix(".npy")] = _read_npy(file, f"{path} ({name})")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path} is damaged: {error}") from error
+    arrays, size = {}, check_regular(path)
+    with at(f"{path} is damaged"), zipfile.ZipFile(path) as archive:
+        claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > COMPRESSED_RATIO * size + COMPRESSED_BYTES:
+            raise LoadError(f"its {size} bytes claim to unpack to {claimed}.")
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                arrays[name.removesuffix(".npy")] = _read_npy(file, f"{path} ({name})")
     return arrays
 
 
 def _read_npy(file, what):
-    version = np.lib.format.read_magic(file)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"{what} is of the version {version}, which is not read.")
-    shape, fortran, dtype = readers[version](file)
+    shape, fortran, dtype = array_header(file)
     if dtype.hasobject:
         value = read_pickle(file, what)
         if not isinstance(value, np.ndarray) or value.shape != shape:

@@ -6,6 +6,7 @@ Reading never runs code from a file unless the caller allows it in the call; a f
 import contextlib
 import io
 import json
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -14,13 +15,16 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jkeras import optimizers
+from jkeras import losses, metrics, optimizers
 from jkeras.engine.conversion import preprocess_weights_for_loading
 from jkeras.graph import describe
 from jkeras.layers.core import allow_code as code_allowed
 from jkeras.serialize import hdf5
+from jkeras.serialize.bounded import Group, reading
 from jkeras.serialize.code import plain
 from jkeras.serialize.hdf5 import ask_to_proceed_with_overwrite
+from jkeras.serialize.texts import parsed_json, parsed_yaml
+from jkeras.serialize.trust import LoadError, Unknown, at, check_nesting, check_size
 from jkeras.typing import CustomObjects, PathLike
 
 __all__ = [
@@ -60,37 +64,30 @@ def model_from_config(config: dict, custom_objects: CustomObjects = None, *, all
 
     Raises:
         TypeError: if `config` is a list: that is what `Sequential.from_config` takes.
-        ValueError: if a class is not known, or the config holds code and that was not allowed.
+        LoadError: if classes are not known, or the config holds code and that was not allowed, or makes no model. It is
+            a `ValueError`, which says where in the config.
     """
     if isinstance(config, list):
         raise TypeError(
             "`model_from_config` expects a dictionary, not a list. Maybe you meant to use "
             "`Sequential.from_config(config)`?"
         )
-    with code_allowed() if allow_code else contextlib.nullcontext():
-        return describe.layer_from_config(config, custom_objects)
+    with at("config"), code_allowed() if allow_code else contextlib.nullcontext():
+        model = describe.layer_from_config(check_nesting(config), custom_objects)
+        check_size([sum(math.prod(weight.shape) for weight in model.weights)], "its weights", part=1)
+        return model
 
 
 def model_from_json(json_string: str, custom_objects: CustomObjects = None, *, allow_code: bool = False):
     """A new model, not compiled, from what `to_json` gave; see `model_from_config`."""
-    return model_from_config(json.loads(json_string), custom_objects, allow_code=allow_code)
+    with at("JSON"):
+        return model_from_config(parsed_json(json_string), custom_objects, allow_code=allow_code)
 
 
 def model_from_yaml(yaml_string: str, custom_objects: CustomObjects = None, *, allow_code: bool = False):
     """A new model, not compiled, from what `to_yaml` gave; see `model_from_config`."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML's safe loader, and the harmless tags that Keras writes: tuples, and the texts of Python 2."""
-
-    tag = "tag:yaml.org,2002:python/"
-    readers: dict[str, Any] = {
-        "tuple": lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
-        "unicode": lambda loader, node: loader.construct_scalar(node),
-    }
-    for name, reader in readers.items():
-        Loader.add_constructor(tag + name, reader)
-    return model_from_config(yaml.load(yaml_string, Loader), custom_objects, allow_code=allow_code)
+    with at("YAML"):
+        return model_from_config(parsed_yaml(yaml_string), custom_objects, allow_code=allow_code)
 
 
 # ----------------------------------------------------------------------------------------------------------- weights
@@ -112,31 +109,41 @@ def _fitted(array, variable, reshape):
     """`array` as a value of `variable`; None if its shape does not fit."""
     if array.shape != variable.shape and reshape and array.size == np.prod(variable.shape):
         array = array.reshape(variable.shape)
-    return np.array(array, dtype=jnp.dtype(variable.dtype)) if array.shape == variable.shape else None
+    return np.asarray(array, dtype=jnp.dtype(variable.dtype)) if array.shape == variable.shape else None
 
 
-def _arrays(group, name, layer, reshape) -> list:
-    """The arrays under `name` as weights of `layer`."""
-    version, backend = hdf5.read_text(group, "keras_version") or "1", hdf5.read_text(group, "backend")
-    return preprocess_weights_for_loading(layer, hdf5.read_arrays(group[name]), version, backend, reshape)
+def _arrays(group: Group, name: str, layer, reshape) -> list:
+    """The arrays under `name` as weights of `layer`. If there is far more than its weights hold, which no conversion
+    makes fit, then something of the same shapes."""
+    stored = group[name].arrays()
+    if sum(one.size for one in stored) > 2 * sum(math.prod(weight.shape) for weight in layer.weights):
+        return [one.stand_in() for one in stored]
+    arrays = [one.read() for one in stored]
+    with at(f"the weights of layer {layer.name}", [array.shape for array in arrays]):
+        version, backend = group.text("keras_version") or "1", group.text("backend")
+        return preprocess_weights_for_loading(layer, arrays, version, backend, reshape)
 
 
 def load_weights_from_hdf5_group(f: Any, layers: Sequence, reshape: bool = False) -> None:
     """Give `layers` the weights in an h5py group, in its order; see `load_weights`."""
-    _assign(_matched_by_order(f, layers, reshape))
+    with reading(f) as group:
+        pairs = _matched_by_order(group, layers, reshape)
+    _assign(pairs)
 
 
 def load_weights_from_hdf5_group_by_name(
     f: Any, layers: Sequence, skip_mismatch: bool = False, reshape: bool = False
 ) -> None:
     """Give each of `layers` the weights under its name in an h5py group; see `load_weights`."""
-    _assign(_matched_by_name(f, layers, skip_mismatch, reshape))
+    with reading(f) as group:
+        pairs = _matched_by_name(group, layers, skip_mismatch, reshape)
+    _assign(pairs)
 
 
 def _matched_by_order(group, layers, reshape) -> list:
     """(variable, value) pairs: the n-th layer with weights gets the weights of the n-th such layer in the file."""
     layers = [layer for layer in layers if layer.weights]
-    names = [name for name in hdf5.read_names(group, "layer_names") if hdf5.read_names(group[name], "weight_names")]
+    names = [name for name in group.names("layer_names") if group[name].names("weight_names")]
     if len(names) != len(layers):
         raise ValueError(
             f"You are trying to load a weight file containing {len(names)} layers into a model with {len(layers)} "
@@ -163,7 +170,7 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
     """(variable, value) pairs: each layer gets the weights under its name; names that one side lacks are left out."""
     by_name = {layer.name: layer for layer in layers}
     pairs = []
-    for number, name in enumerate(hdf5.read_names(group, "layer_names")):
+    for number, name in enumerate(group.names("layer_names")):
         if name not in by_name:
             continue
         layer = by_name[name]
@@ -228,16 +235,17 @@ def load_weights(
     """Load weights from an HDF5 file of weights or of a whole model; everything is checked before anything is changed.
 
     Arguments:
-        filepath: a path, or an h5py file or group.
+        filepath: a path, an h5py file or group, the bytes of a file, or an object that reads them.
         by_name: whether layers are matched by name instead of by order.
         skip_mismatch: with `by_name`, leave out weights that do not fit, with a warning.
         reshape: reshape arrays that have the right number of entries.
 
     Raises:
-        ValueError: if the weights do not fit.
+        FileNotFoundError: if there is no such file.
+        LoadError: if the weights do not fit, or the file is damaged; a `ValueError`.
     """
-    with hdf5.reading(filepath) as group:
-        if hdf5.read_names(group, "layer_names") == [] and "model_weights" in group:
+    with reading(filepath) as group:
+        if not group.names("layer_names") and "model_weights" in group:
             group = group["model_weights"]
         if by_name:
             pairs = _matched_by_name(group, model.layers, skip_mismatch, reshape)
@@ -308,56 +316,71 @@ def load_model(filepath: Any, custom_objects: CustomObjects = None, compile: boo
     """A model from a file that `save_model`, of this package or of Keras 2, wrote.
 
     Arguments:
-        filepath: a path, or an h5py file or group.
+        filepath: a path, an h5py file or group, the bytes of a file, or an object that reads them.
         custom_objects: dict name -> class or function, of what is not this package's.
         compile: whether to compile the model as it was, and restore the state of its optimizer.
         allow_code: whether Python code in the file (of `Lambda` layers) may be run. Only for files that you trust.
 
     Raises:
-        ValueError: if the file holds no model, or one that does not fit itself; if a class is not known; if the file
-            holds code and that was not allowed.
+        FileNotFoundError: if there is no such file.
+        LoadError: if the file is damaged, holds no model, or one that does not fit itself; if classes or functions are
+            not known; if it holds code and that was not allowed. It is a `ValueError`, which says where in the file.
     """
-    with hdf5.reading(filepath) as group:
-        text = hdf5.read_text(group, "model_config")
+    custom_objects, unknown, training = dict(custom_objects or {}), Unknown(), None
+    with reading(filepath) as group:
+        text = group.text("model_config")
         if text is None:
-            raise ValueError(
-                f"No model found in {filepath}: it has no 'model_config'. If it holds weights, use load_weights."
-            )
-        model = model_from_config(json.loads(text), custom_objects, allow_code=allow_code)
-        _assign(_matched_by_order(group["model_weights"], model.layers, reshape=False))
+            raise LoadError("No model found: it has no 'model_config'. If it holds weights, use load_weights.")
+        with unknown.noted(), at("model_config"):
+            model = model_from_config(parsed_json(text), custom_objects, allow_code=allow_code)
         if compile:
-            _restore_training(group, model, custom_objects or {})
+            with unknown.noted(), at("training_config"):
+                training = _training_arguments(group.text("training_config"), custom_objects)
+        unknown.tell()
+        _assign(_matched_by_order(group["model_weights"], model.layers, reshape=False))
+        if training is not None:
+            with at("training_config"):
+                model.compile(**training)
+            if "optimizer_weights" in group:
+                _restore_optimizer(model, [one.read() for one in group["optimizer_weights"].arrays()])
     return model
 
 
-def _restore_training(group, model, custom_objects):
-    """Compile `model` as the file says, and restore the state of its optimizer."""
-    text = hdf5.read_text(group, "training_config")
+#: Metrics whose function `compile` chooses.
+_CHOSEN_METRICS = ("accuracy", "acc", "crossentropy", "ce")
+
+
+def _training_arguments(text, custom_objects) -> dict | None:
+    """What `compile` is to be called with, as a file says."""
     if text is None:
         warnings.warn(
             "No training configuration found in save file: the model was *not* compiled. Compile it manually.",
             stacklevel=4,
         )
-        return
-    training = json.loads(text)
+        return None
+    training, unknown = parsed_json(text), Unknown()
 
-    def resolved(value):
+    def resolved(value, known):
         if isinstance(value, list):
-            return [resolved(part) for part in value]
+            return [resolved(part, known) for part in value]
         if isinstance(value, dict):
-            return {name: resolved(part) for name, part in value.items()}
+            return {name: resolved(part, known) for name, part in value.items()}
+        if isinstance(value, str) and value not in _CHOSEN_METRICS:
+            with unknown.noted():
+                known(value, custom_objects)
         return custom_objects.get(value, value)
 
-    model.compile(
-        optimizer=optimizers.deserialize(training["optimizer_config"], custom_objects=custom_objects),
-        loss=resolved(training["loss"]),
-        metrics=resolved(training["metrics"]),
-        loss_weights=training["loss_weights"],
-        sample_weight_mode=training["sample_weight_mode"],
-        weighted_metrics=resolved(training.get("weighted_metrics")),
-    )
-    if "optimizer_weights" in group:
-        _restore_optimizer(model, hdf5.read_arrays(group["optimizer_weights"]))
+    arguments = {
+        "loss": resolved(training["loss"], losses.deserialize),
+        "metrics": resolved(training["metrics"], metrics.deserialize),
+        "loss_weights": training["loss_weights"],
+        "sample_weight_mode": training["sample_weight_mode"],
+        "weighted_metrics": resolved(training.get("weighted_metrics"), metrics.deserialize),
+    }
+    with unknown.noted():
+        arguments["optimizer"] = optimizers.deserialize(training["optimizer_config"], custom_objects=custom_objects)
+    unknown.tell()
+    return arguments
 
 
 def _restore_optimizer(model, arrays):
@@ -388,8 +411,6 @@ def pickle_model(model: Any) -> bytes:
 
 def unpickle_model(state: bytes):
     """The model of `pickle_model`. A pickle can run any code by itself, so that of `Lambda` layers may run too."""
-    import h5py
-
-    with h5py.File(io.BytesIO(state), "r") as file, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No training configuration")
-        return load_model(file, allow_code=True)
+        return load_model(state, allow_code=True)

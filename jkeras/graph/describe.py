@@ -9,6 +9,7 @@ from jkeras.graph.layer import Layer
 from jkeras.graph.tensor import unique_number
 from jkeras.graph.topology import Network
 from jkeras.serialize.objects import deserialize_keras_object
+from jkeras.serialize.trust import LoadError, Unknown, at, shown
 from jkeras.typing import CustomObjects
 
 __all__ = [
@@ -49,6 +50,18 @@ def layer_from_config(config: dict, custom_objects: CustomObjects = None) -> Lay
         ValueError: if the class is not known.
     """
     return deserialize_keras_object(config, layer_table(), custom_objects, "layer")
+
+
+def _layers_from_configs(configs, custom_objects):
+    """The layers of a list of configs; of names that are not known, all are told at once."""
+    unknown, layers = Unknown(), []
+    for number, config in enumerate(configs):
+        with unknown.noted(), at(f"layers[{number}]"):
+            if not isinstance(config, dict):
+                raise LoadError(f"it is {shown(config)}; a dict of 'class_name' and 'config' was expected.")
+            layers.append(layer_from_config(config, custom_objects))
+    unknown.tell()
+    return layers
 
 
 # ----------------------------------------------------------------------------------------------------------- graphs
@@ -121,12 +134,9 @@ class _Rebuild:
     """The layers of a config, and their calls made one after another as their inputs come to exist."""
 
     def __init__(self, config, custom_objects):
-        self.layers = {}
-        self.waiting = {}
-        for data in config["layers"]:
-            name = data["name"]
-            self.layers[name] = layer_from_config(data, custom_objects)
-            self.waiting[name] = list(data["inbound_nodes"])
+        layers = _layers_from_configs(config["layers"], custom_objects)
+        self.layers = {data["name"]: layer for data, layer in zip(config["layers"], layers, strict=True)}
+        self.waiting = {data["name"]: list(data["inbound_nodes"]) for data in config["layers"]}
 
     def symbol(self, name: str, node: int, tensor: int) -> Any:
         """The symbol at these coordinates; None if its call was not made yet."""
@@ -148,14 +158,14 @@ class _Rebuild:
                     progress = True
             if not progress:
                 stuck = [name for name, calls in self.waiting.items() if calls]
-                raise ValueError(f"Improper model config: the inputs of the layers {stuck} never come to exist.")
+                raise ValueError(f"Improper model config: the inputs of the layers {shown(stuck)} never come to exist.")
 
     def _call(self, layer, sources) -> bool:
         sources = [list(source) for source in sources]
         if any(len(source) not in (3, 4) for source in sources):
             raise ValueError(
-                f"Improperly formatted model config: a call of layer {layer.name} is {sources}; each input should be "
-                "[layer name, node, tensor] or [layer name, node, tensor, arguments]."
+                f"Improperly formatted model config: a call of layer {layer.name} is {shown(sources)}; each input "
+                "should be [layer name, node, tensor] or [layer name, node, tensor, arguments]."
             )
         symbols = [self.symbol(*source[:3]) for source in sources]
         if any(symbol is None for symbol in symbols):
@@ -207,8 +217,8 @@ def sequential_from_config(cls: type, config: dict | list, custom_objects: Custo
     """
     described = isinstance(config, dict)
     model = cls(name=config.get("name") if described else None)
-    for layer in config["layers"] if described else config:
-        model.add(layer_from_config(layer, custom_objects))
+    for layer in _layers_from_configs(config["layers"] if described else config, custom_objects):
+        model.add(layer)
     shape = config.get("build_input_shape") if described else None
     if shape and not model.inputs:
         model.build(tuple(shape))

@@ -39,6 +39,7 @@ from jkeras.graph.questions import Questions
 from jkeras.graph.scope import Finder, Scope, current_scope
 from jkeras.graph.tensor import SymbolicTensor, is_symbol, symbols_in, unique_number
 from jkeras.graph.weights import HoldsWeights, free_name
+from jkeras.serialize.trust import check_size
 
 __all__ = ["Call", "InputSpec", "Layer", "call_with_training", "free_name"]
 
@@ -312,6 +313,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
                 f"Layer {self.name} ({type(self).__name__}): `training` must be a Python bool, and is traced. Under "
                 'jax.jit say jax.jit(model.apply, static_argnames="training").'
             ) from error
+        for output in jax.tree.leaves(call.outputs):
+            check_size(output.shape, f"Layer {self.name} ({type(self).__name__}): its output")
         if self.activity_regularizer is None:
             return call
         # A sum over the batch: each part of a split batch holds its share, and parts are averaged.

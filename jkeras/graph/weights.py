@@ -13,6 +13,7 @@ from jkeras.graph import adapter
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, values_of
 from jkeras.graph.value import as_arrays
+from jkeras.serialize.trust import check_size
 
 __all__ = ["HoldsWeights", "free_name"]
 
@@ -336,6 +337,7 @@ def _shown(shape) -> str:
 
 def _drawn(name, shape, dtype, initializer, **options) -> Variable:
     dtype = dtype or config.floatx()
+    check_size(shape, f"its weight {name!r}")
 
     def draw(key):
         return initializers.draw(initializer, random.as_key(key).fold(name), shape, dtype)

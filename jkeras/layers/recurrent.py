@@ -48,6 +48,9 @@ from jkeras.utils.generic_utils import to_list  # noqa: F401
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "Recurrent", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells"]
 
+#: An unrolled loop is compiled step by step; a program of more steps would take hours to compile.
+UNROLLED_STEPS = 10_000
+
 # With these activations the whole-sequence kernels apply: one element of the result depends on one element only.
 # fmt: off
 _ELEMENTWISE = {
@@ -389,6 +392,11 @@ class RNN(Layer):
 
     def assert_input_compatibility(self, shapes: Sequence):
         super().assert_input_compatibility(shapes[:1])
+        if self.unroll and (shapes[0][1] or 0) > UNROLLED_STEPS:
+            raise ValueError(
+                f"Layer {self.name}: unroll=True writes down each of {shapes[0][1]} time steps, which are more "
+                f"than {UNROLLED_STEPS}. Use unroll=False."
+            )
         if self.unroll and shapes[0][1] in (None, 1):
             raise ValueError(
                 f"Layer {self.name}: Cannot unroll a RNN if the time dimension is undefined or equal to 1. Give the "

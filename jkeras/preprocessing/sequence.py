@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from jkeras.data import enqueuers
+from jkeras.serialize.texts import parsed_json
+from jkeras.serialize.trust import at
 from jkeras.typing import Seed
 
 __all__ = [
@@ -304,8 +306,12 @@ def timeseries_generator_from_json(json_string: str) -> TimeseriesGenerator:
     """The generator that `to_json` described, here or in Keras.
 
     keras_preprocessing adds `length` to the start once more each time it reads one; this does not.
+
+    Raises:
+        LoadError: if the text is something else; a `ValueError`.
     """
-    config = json.loads(json_string)["config"]
-    config["data"], config["targets"] = json.loads(config["data"]), json.loads(config["targets"])
-    config["start_index"] -= config["length"]
-    return TimeseriesGenerator(**config)
+    with at("JSON of a TimeseriesGenerator"):
+        config = parsed_json(json_string)["config"]
+        config["data"], config["targets"] = parsed_json(config["data"]), parsed_json(config["targets"])
+        config["start_index"] -= config["length"]
+        return TimeseriesGenerator(**config)

@@ -12,6 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from jkeras.serialize.texts import parsed_json
+from jkeras.serialize.trust import at
+
 __all__ = ["Tokenizer", "hashing_trick", "one_hot", "text_to_word_sequence", "tokenizer_from_json"]
 
 #: A text, or its tokens.
@@ -274,21 +277,25 @@ class Tokenizer:
 def tokenizer_from_json(json_string: str) -> Tokenizer:
     """The tokenizer that `to_json` described, here or in Keras.
 
+    Raises:
+        LoadError: if the text is something else; a `ValueError`.
+
     Example:
         >>> tokenizer = Tokenizer()
         >>> tokenizer.fit_on_texts(["one two", "two"])
         >>> tokenizer_from_json(tokenizer.to_json()).word_index
         {'two': 1, 'one': 2}
     """
-    config = json.loads(json_string)["config"]
-    learnt = {
-        name: json.loads(config.pop(name))
-        for name in ("word_counts", "word_docs", "index_docs", "index_word", "word_index")
-    }
-    tokenizer = Tokenizer(**config)
-    tokenizer.word_counts.update(learnt["word_counts"])
-    tokenizer.word_docs.update(learnt["word_docs"])
-    tokenizer.word_index.update(learnt["word_index"])
-    tokenizer.index_word.update((int(number), word) for number, word in learnt["index_word"].items())
-    tokenizer.index_docs.update((int(number), count) for number, count in learnt["index_docs"].items())
-    return tokenizer
+    with at("JSON of a tokenizer"):
+        config = parsed_json(json_string)["config"]
+        learnt = {
+            name: parsed_json(config.pop(name))
+            for name in ("word_counts", "word_docs", "index_docs", "index_word", "word_index")
+        }
+        tokenizer = Tokenizer(**config)
+        tokenizer.word_counts.update(learnt["word_counts"])
+        tokenizer.word_docs.update(learnt["word_docs"])
+        tokenizer.word_index.update(learnt["word_index"])
+        tokenizer.index_word.update((int(number), word) for number, word in learnt["index_word"].items())
+        tokenizer.index_docs.update((int(number), count) for number, count in learnt["index_docs"].items())
+        return tokenizer

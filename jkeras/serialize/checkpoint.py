@@ -6,6 +6,7 @@ as they were, bit for bit: Python numbers, numpy scalars and arrays of any JAX t
 
 import io
 import json
+import math
 import zipfile
 from typing import Any
 
@@ -14,9 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras.serialize.files import whole_file
+from jkeras.serialize.texts import parsed_json
+from jkeras.serialize.trust import LoadError, at, check_regular, shown
 from jkeras.typing import PathLike, Tree
 
-__all__ = ["read", "write"]
+__all__ = ["array_header", "read", "write"]
 
 _TREE = "tree"
 
@@ -30,7 +33,7 @@ def write(path: PathLike, tree: Tree) -> None:
     arrays: dict = {}
     text = json.dumps(_encoded(tree, arrays, "tree"))
     arrays[_TREE] = np.frombuffer(text.encode(), np.uint8)
-    with whole_file(path) as aside, open(aside, "xb") as file:
+    with whole_file(path) as aside, open(aside, "wb") as file:
         np.savez(file, **arrays)
 
 
@@ -39,15 +42,43 @@ def read(path: PathLike) -> Tree:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not what `write` writes, or was damaged.
+        LoadError: if it is not what `write` writes, or was damaged; a `ValueError`.
     """
-    with open(path, "rb") as file:
-        content = io.BytesIO(file.read())
-    try:
-        with np.load(content, allow_pickle=False) as arrays:
-            return _decoded(json.loads(arrays[_TREE].tobytes().decode()), arrays)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, TypeError) as error:
-        raise ValueError(f"{path} is no checkpoint, or was damaged: {error}") from error
+    size = check_regular(path)
+    with at(f"{path} is no checkpoint, or was damaged"):
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise LoadError(f"its arrays claim more than the {size} bytes of the file.")
+            arrays = {name.removesuffix(".npy"): _array(archive, name) for name in archive.namelist()}
+        return _decoded(parsed_json(arrays[_TREE].tobytes()), arrays)
+
+
+def _array(archive, name) -> np.ndarray:
+    """An array of an archive, which may be changed."""
+    with at(shown(name)), archive.open(name) as file:
+        content = bytearray(file.read())
+        header = io.BytesIO(content[:_HEADER_LENGTH])
+        shape, fortran, dtype = array_header(header)
+        if dtype.kind not in "biufc" or len(content) - header.tell() != dtype.itemsize * math.prod(shape):
+            raise LoadError(f"{len(content)} bytes are no array of {dtype} with the shape {shape}.")
+        return np.frombuffer(content, dtype, offset=header.tell()).reshape(shape, order="F" if fortran else "C")
+
+
+#: Longer ones numpy refuses.
+_HEADER_LENGTH = 10_100
+
+
+def array_header(file: Any) -> tuple[tuple, bool, np.dtype]:
+    """(shape, whether it is in Fortran's order, type) of the array in an open .npy file, which stands at the data then.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise LoadError(f"arrays of the version {version} are not read.")
+    return readers[version](file)
 
 
 def _stored(array, arrays) -> dict:

@@ -1,7 +1,9 @@
-"""The HDF5 files of Keras 2.2.4: texts, lists of names and arrays in groups, and files that are whole or not there."""
+"""The HDF5 files of Keras 2.2.4: texts, lists of names and arrays in groups, and files that are whole or not there.
+
+What is read is what such a file holds, `jkeras.serialize.bounded` sees to that.
+"""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,8 +14,7 @@ from jkeras.serialize import files
 from jkeras.typing import PathLike
 
 __all__ = [
-    "BACKEND", "KERAS_VERSION", "ask_to_proceed_with_overwrite", "read_arrays", "read_names", "read_text", "reading",
-    "write_arrays", "write_names", "write_text", "writing",
+    "BACKEND", "KERAS_VERSION", "ask_to_proceed_with_overwrite", "write_arrays", "write_names", "write_text", "writing",
 ]  # fmt: skip
 
 #: What files say about who wrote them: the version whose layout they have, and the backend whose kernels' they have.
@@ -41,18 +42,6 @@ def ask_to_proceed_with_overwrite(filepath: PathLike) -> bool:
 
 
 @contextlib.contextmanager
-def reading(source: Any) -> Iterator[Any]:
-    """The group to read from: `source` itself if it is an h5py file or group, else the opened file of that path."""
-    import h5py
-
-    if isinstance(source, h5py.Group):
-        yield source
-        return
-    with h5py.File(os.fspath(source), "r") as file:
-        yield file
-
-
-@contextlib.contextmanager
 def writing(target: Any) -> Iterator[Any]:
     """The group to write to. A path gets its file when the block ends, whole; if the block fails, nothing happens.
 
@@ -75,15 +64,6 @@ def writing(target: Any) -> Iterator[Any]:
 def write_text(group: Any, name: str, text: str) -> None:
     """Write `text` as the attribute `name`; it may be long."""
     group.attrs[name] = text.encode()
-
-
-def read_text(group: Any, name: str) -> str | None:
-    """The attribute `name` as text; None if there is none."""
-    return _text(group.attrs[name]) if name in group.attrs else None
-
-
-def _text(value) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def write_names(group: Any, name: str, names: Iterable[str]) -> None:
@@ -109,18 +89,6 @@ def write_names(group: Any, name: str, names: Iterable[str]) -> None:
         group.attrs[name if count == 1 else f"{name}{number}"] = chunk
 
 
-def read_names(group: Any, name: str) -> list:
-    """The list of names that `write_names` wrote."""
-    if name in group.attrs:
-        return [_text(entry) for entry in group.attrs[name]]
-    names: list = []
-    number = 0
-    while f"{name}{number}" in group.attrs:
-        names += [_text(entry) for entry in group.attrs[f"{name}{number}"]]
-        number += 1
-    return names
-
-
 # ------------------------------------------------------------------------------------------------------------ arrays
 
 
@@ -139,8 +107,3 @@ def write_arrays(group: Any, named_arrays: Iterable[tuple[str, Any]]) -> None:
             array = array.astype(np.float32)
         group.create_dataset(unique, data=array)
     write_names(group, "weight_names", taken)
-
-
-def read_arrays(group: Any) -> list:
-    """The arrays of a group, in the order of `weight_names`."""
-    return [np.asarray(group[name]) for name in read_names(group, "weight_names")]

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from jkeras.serialize.trust import LoadError, at, shown, unknown_names
 from jkeras.typing import CustomObjects, Function
 
 __all__ = [
@@ -112,10 +113,7 @@ def _find(name, module_objects, custom_objects, printable):
     for table in (custom_objects, _custom_objects, module_objects):
         if table and table.get(name) is not None:
             return table[name]
-    raise ValueError(
-        f"Unknown {printable}: {name}. If it is one of yours, pass it by name: custom_objects={{{name!r}: ...}}, "
-        f"or use custom_object_scope."
-    )
+    raise unknown_names([(printable, name)])
 
 
 def deserialize_keras_object(
@@ -134,28 +132,46 @@ def deserialize_keras_object(
         printable_module_name: what to call the thing in error messages.
 
     Raises:
-        ValueError: if the name is unknown, or `identifier` is neither a string nor such a dict.
+        LoadError: if the name is unknown, or `identifier` is neither a string nor such a dict, or no object can be made
+            of it; a `ValueError`.
     """
     if isinstance(identifier, str):
         return _find(identifier, module_objects, custom_objects, printable_module_name)
     if not isinstance(identifier, dict):
-        raise ValueError(
-            f"Could not interpret serialized {printable_module_name}: {identifier!r}. "
+        raise LoadError(
+            f"Could not interpret serialized {printable_module_name}: {shown(identifier)}. "
             f"Expected a name or a dict of 'class_name' and 'config'."
         )
     if "class_name" not in identifier or "config" not in identifier:
-        raise ValueError(
-            f"Improper config format: {identifier}. A {printable_module_name} needs 'class_name' and 'config'."
+        raise LoadError(
+            f"Improper config format: {shown(identifier)}. A {printable_module_name} needs 'class_name' and 'config'."
         )
-    found = _find(identifier["class_name"], module_objects, custom_objects, printable_module_name)
-    config = identifier["config"]
-    if not hasattr(found, "from_config"):  # a function that returns an object: the config is its arguments
-        with CustomObjectScope(custom_objects):
-            return found(**config)
-    if has_arg(found.from_config, "custom_objects"):
-        return found.from_config(config, custom_objects={**_custom_objects, **(custom_objects or {})})
+    name, config = identifier["class_name"], identifier["config"]
+    if not isinstance(name, str):
+        raise LoadError(f"Improper config format: 'class_name' is {shown(name)}; a name was expected.")
+    found = _find(name, module_objects, custom_objects, printable_module_name)
+    own = f" {shown(config['name'])}" if isinstance(config, dict) and "name" in config else ""
+    with at(f"{printable_module_name} {name}{own}", config):
+        return _made(found, config, custom_objects, trusted=found is (module_objects or {}).get(name))
+
+
+def _made(found, config, custom_objects, trusted):
+    """The object that `config` says, of what its class name means."""
+    if hasattr(found, "from_config"):
+        if has_arg(found.from_config, "custom_objects"):
+            return found.from_config(config, custom_objects={**_custom_objects, **(custom_objects or {})})
+    elif isinstance(found, type):
+        taken = inspect.signature(found).parameters
+        surplus = [name for name in config if name not in taken]
+        if surplus:
+            raise LoadError(f"{found.__name__} does not take {shown(surplus)}.")
+    elif not trusted:
+        raise LoadError(
+            f"{shown(found)} is a function, and functions are not called with what a file says. Register a class with "
+            "a method from_config."
+        )
     with CustomObjectScope(custom_objects):
-        return found.from_config(config)
+        return found.from_config(config) if hasattr(found, "from_config") else found(**config)
 
 
 def get_function(

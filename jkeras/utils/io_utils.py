@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from jkeras.serialize import hdf5
+from jkeras.serialize.bounded import Group, open_file
+from jkeras.serialize.trust import at
 from jkeras.typing import Function, PathLike
 
 __all__ = ["H5Dict", "HDF5Matrix", "ask_to_proceed_with_overwrite", "h5dict"]
@@ -29,7 +31,8 @@ class HDF5Matrix:
         normalizer: a function applied to whatever is read, (rows, ...) to (rows, ...).
 
     Raises:
-        ValueError: if `start` and `end` are not rows of the dataset.
+        FileNotFoundError: if there is no such file.
+        ValueError: if `start` and `end` are not rows of the dataset, or there is none, or its data are in other files.
 
     Example:
         >>> import h5py, os, tempfile
@@ -57,7 +60,8 @@ class HDF5Matrix:
     ):
         self._arguments = (datapath, dataset, start, end, normalizer)
         self._file = _open(self.refs, datapath)
-        self.data: Any = self._file[dataset]
+        with at(str(datapath)):
+            self.data: Any = Group(self._file).dataset(dataset)
         self.start = start
         self.end = len(self.data) if end is None else end
         if not 0 <= self.start <= self.end <= len(self.data):
@@ -150,11 +154,9 @@ class HDF5Matrix:
 
 def _open(files, path):
     """The file at `path`, opened for reading; the one in `files` where it is open still."""
-    import h5py
-
     file = files.get(path)
     if not file:  # a file that was closed is false
-        file = files[path] = h5py.File(path, "r")
+        file = files[path] = open_file(path)
     return file
 
 
@@ -196,7 +198,7 @@ class H5Dict:
 
         self.read_only, self._opened = mode == "r", isinstance(path, str)
         if self._opened:
-            self.data: Any = h5py.File(path, mode)
+            self.data: Any = open_file(path) if mode == "r" else h5py.File(path, mode)
         elif isinstance(path, (h5py.Group, dict)):
             self.data = path
             if mode == "w":
@@ -218,12 +220,13 @@ class H5Dict:
         if isinstance(self.data, dict):
             value = self.data[attr]
             return self._part(value) if isinstance(value, dict) else value
-        if attr in self.data:
-            value = self.data[attr]
-            return np.asarray(value) if hasattr(value, "dtype") else self._part(value)
-        if attr not in self.data.attrs:
-            return hdf5.read_names(self.data, attr)
-        value = self.data.attrs[attr]
+        held = Group(self.data)
+        if attr in held:
+            value = held.found(attr)
+            return np.asarray(held.dataset(attr)) if hasattr(value, "dtype") else self._part(value)
+        value = held.attribute(attr)
+        if value is None:
+            return held.names(attr)
         return value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "SO" else value
 
     def __setitem__(self, attr: str, val: Any) -> None:

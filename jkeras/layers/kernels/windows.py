@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from jax.typing import ArrayLike
 
+from jkeras.serialize.trust import check_size
+
 __all__ = [
     "check_window", "conv_input_length", "conv_output_length", "convert_kernel", "deconv_length", "normalize_padding",
     "normalize_tuple", "same_padding", "spatial_axes",
@@ -63,11 +65,13 @@ def check_window(
     """Check that a window fits into spatial `sizes` (unknown ones are taken to fit); `layer` is named in the message.
 
     Raises:
-        ValueError: if it does not, and `padding` is 'valid'.
+        ValueError: if it does not, and `padding` is 'valid'; with padding, if memory would not hold that.
     """
     spans = [(k - 1) * d + 1 for k, d in zip(window, dilation_rate or (1,) * len(window), strict=True)]
-    if padding == "valid" and any(isinstance(n, int) and n < span for n, span in zip(sizes, spans, strict=True)):
-        where = f"Layer {layer}: " if layer else ""
+    where = f"Layer {layer}: " if layer else ""
+    if padding != "valid":
+        check_size(spans, f"{where}what a window slides over")
+    elif any(isinstance(n, int) and n < span for n, span in zip(sizes, spans, strict=True)):
         raise ValueError(
             f"{where}Negative dimension size: a window that spans {tuple(spans)} does not fit into an input of spatial "
             f"size {tuple(sizes)} with padding 'valid'."
