@@ -31,7 +31,8 @@ from jkeras.serialize.objects import has_arg
 __all__ = [
     "AnyLayer", "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn",
     "drawn_again", "is_adapted", "is_written_by_user", "layers_in", "mask_from", "name_scope", "native_apply",
-    "native_declare", "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run", "whole", "with_readings",
+    "native_declare", "noting_assignments", "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run",
+    "whole", "with_readings",
 ]  # fmt: skip
 
 
@@ -191,7 +192,9 @@ def _called_on_twin(call):
         scope = current_scope()
         if scope is None or "_is_twin" in vars(self):
             return call(self, *args, **kwargs)
-        return call(with_readings(self.twin(), getattr(scope, "form", as_values)), *args, **kwargs)
+        twin = with_readings(self.twin(), getattr(scope, "form", as_values))
+        with noting_assignments(self, twin):
+            return call(twin, *args, **kwargs)
 
     return called
 
@@ -395,7 +398,8 @@ def apply_from_call(
             owner = whole(self, shapes) or _built_twin(self, shapes)
         layer = owner.twin()
         with bound_scope(layer, params, state, key=key, training=training, owner=owner, form=form) as bound:
-            outputs = with_readings(layer, form).call(form(inputs), **form(arguments))
+            with noting_assignments(self, with_readings(layer, form)):
+                outputs = layer.call(form(inputs), **form(arguments))
             if outputs is None or isinstance(outputs, str):
                 raise TypeError(
                     f"Layer {self.name} ({type(self).__name__}): `call` must return tensors, and returned {outputs!r}."
@@ -403,6 +407,7 @@ def apply_from_call(
             return as_arrays(outputs), bound
 
     outputs, bound = tried(run)
+    around.twin = bound.layer
     around.add_losses(bound.losses, self)
     return outputs, bound.next_state
 
@@ -437,6 +442,21 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
         if name not in _GROUPS and any(isinstance(symbol, Variable) for symbol in symbols_in(held)):
             own[name] = map_nest(stand, held, Variable)
     return layer
+
+
+@contextlib.contextmanager
+def noting_assignments(layer: Any, twin: Any):
+    """Inside, code of `layer` runs on `twin`, a copy: what it assigns to that is told to who makes a graph."""
+    before = dict(vars(twin))
+    yield
+    made = {
+        name: value
+        for name, value in vars(twin).items()
+        if name not in _GROUPS and (name not in before or value is not before[name])
+    }
+    scope = current_scope()
+    if scope is not None and made:
+        scope.assigned(layer, made)
 
 
 def mask_from(layer: Any, inputs: Any, mask: Any) -> Any:

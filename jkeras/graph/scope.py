@@ -75,6 +75,8 @@ class Scope:
         self.losses: list = []
         self.parent: Scope | None = None
         self.draws = 0
+        #: The copy of the layer on which its `call` ran.
+        self.twin: Any = None
 
     def __enter__(self):
         self.parent = _current.get()
@@ -129,6 +131,11 @@ class Scope:
         if self.parent is not None:
             self.parent.touched(variable)
 
+    def assigned(self, layer: Any, attributes: dict) -> None:
+        """Tell who looks on what a call of `layer` has assigned to `self`."""
+        if self.parent is not None:
+            self.parent.assigned(layer, attributes)
+
     def add_losses(self, losses: Any, layer: Any) -> None:
         """Take what a call of `layer` inside of this one adds to the loss.
 
@@ -168,7 +175,7 @@ class Again(Scope):
 
 class Finder(Scope):
     """Around an abstract run: notes the variables that nothing stands for, in `found`, and those from outside that are
-    updated, in `updated`."""
+    updated, in `updated`; and what calls of layers assigned to `self`, in `assignments`."""
 
     is_boundary = True
 
@@ -176,9 +183,13 @@ class Finder(Scope):
         super().__init__(**options)
         self.found: dict = {}
         self.updated: dict = {}
+        self.assignments: dict = {}
 
     def missing(self, symbol: Any) -> Any:
         return symbol.noted(self.found)
 
     def touched(self, variable: Any) -> None:
         self.updated[variable] = True
+
+    def assigned(self, layer: Any, attributes: dict) -> None:
+        self.assignments.setdefault(layer, []).append(attributes)

@@ -4,7 +4,6 @@ That layer, the `Body`, runs the model's `call` on a copy of the model, and is m
 attributes hold.
 """
 
-import copy
 import functools
 from typing import Any
 
@@ -53,7 +52,13 @@ class Body(Layer):
     @property
     def call(self):  # pyright: ignore[reportIncompatibleMethodOverride]
         """The model's `call`, on a copy of it."""
-        return functools.partial(type(self.model).call, adapter.with_readings(copy.copy(self.model)))
+        twin = adapter.with_readings(self.model.twin())
+
+        def called(*args, **kwargs):
+            with adapter.noting_assignments(self.model, twin):
+                return type(self.model).call(twin, *args, **kwargs)
+
+        return functools.wraps(type(self.model).call)(called)
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         method = type(self.model).compute_mask

@@ -285,6 +285,11 @@ class HoldsWeights(adapter.AnyLayer):
             variable.value = array
 
     def __getattr__(self, name):
+        if name in self.__dict__.get("_unkept", ()):
+            raise AttributeError(
+                f"{self.name}.{name} is assigned in the `call` of {type(self).__name__}, and is a tensor or differs "
+                "from run to run: it is there until that call ends, and not kept. Let `call` return it, too."
+            )
         found = getattr(type(self), name, None)
         if isinstance(found, property):  # which raised an AttributeError: it has more to say than this method
             return found.__get__(self)
