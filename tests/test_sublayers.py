@@ -241,6 +241,8 @@ class Followed(Wrapper):
 
 AROUND = {
     "RNN": (lambda: RNN(Step(), return_sequences=True), 3),
+    "RNN of several": (lambda: RNN([layers.GRUCell(3), Step(), Step()]), 9),
+    "Bidirectional RNN": (lambda: Bidirectional(RNN(Step())), 6),
     "Bidirectional": (lambda: Bidirectional(LSTM(3, return_sequences=True)), 6),
     "TimeDistributed": (lambda: TimeDistributed(Attribute(3)), 2),
     "Wrapper": (lambda: Followed(InBuild(3)), 4),
@@ -272,6 +274,19 @@ def test_layers_around_such_layers(name):
     before = model.get_weights()
     model.train_on_batch(draw(8, 5, 4), np.ones((8, *model.output_shape[1:])))
     assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_layers_around_such_layers_without_a_graph(name):
+    make, count = AROUND[name]
+    x, layer = draw(2, 5, 4), make()
+    params, state = layer.init(jax.random.key(0), x.shape)
+    assert len(jax.tree.leaves(params)) == count
+    y = layer.apply(params, state, x)[0]
+    built = make()
+    built(Input((5, 4)))
+    assert jax.tree.structure(built.get_trees()) == jax.tree.structure((params, state))
+    close(built.apply(params, state, x)[0], y)
 
 
 def test_a_shared_layer_counts_once():

@@ -243,6 +243,17 @@ def _unbuilt(layer, copies):
     return copies[layer]
 
 
+def _is_found_by_running(layer) -> bool:
+    """Whether what is inside of `layer` is known when it was run: what a `call` holds, or that of its cell."""
+    if layer.runs_parts and not is_adapted(layer):
+        return not layer.built and any(map(_is_found_by_running, layer.sublayers().values()))
+    return is_written_by_user(type(layer)) and is_adapted(layer)
+
+
+def _holds_layers(layer) -> bool:
+    return bool(layer.held_layers()) or layer.runs_parts and any(map(_holds_layers, layer.sublayers().values()))
+
+
 def whole(layer: Any, input_shape: Any) -> Any:
     """`layer`, or if it is not built a copy of it and of what it holds that was built and called, for inputs of
     `input_shape`; None for a layer that holds no others as attributes.
@@ -250,7 +261,7 @@ def whole(layer: Any, input_shape: Any) -> Any:
     Raises:
         ValueError: if its `call` cannot be run on an input alone.
     """
-    if not is_written_by_user(type(layer)) or not is_adapted(layer):
+    if not _is_found_by_running(layer):
         return None
     if layer.built:
         return layer if layer.held_layers() or layer.states_weights() else None
@@ -258,20 +269,21 @@ def whole(layer: Any, input_shape: Any) -> Any:
     several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
     dtype = getattr(layer, "dtype", None) or config.floatx()
     inputs = [Spec(tuple(shape), dtype) for shape in (input_shape if several else [input_shape])]
+    weights = jax.tree.map(lambda one: np.zeros(one.shape, jnp.dtype(one.dtype)), twin.variables())
 
     def run(*arrays):
         values = [Value(array, shape=spec.shape) for array, spec in zip(arrays, inputs, strict=True)]
-        return twin.run({}, {}, values if several else values[0], key=random.as_key(0)).outputs
+        return twin.run(*weights, values if several else values[0], key=random.as_key(0)).outputs
 
     try:
         with Finder(key=random.as_key(0)):
             infer(run, inputs)
     except Exception as error:
-        if not twin.held_layers():
+        if not _holds_layers(twin):
             return None
         error.add_note(f"Layer {layer.name} ({type(layer).__name__}) was run to find out the weights of those inside.")
         raise
-    return twin if twin.held_layers() else None
+    return twin if _holds_layers(twin) else None
 
 
 def declare_from_init(self, input_shape: Any):

@@ -175,6 +175,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
     has_graph = False
     #: Whether the mask of its outputs follows from those of its inputs, where each has one.
     masks_by_masks = False
+    #: Whether its parts are called on more than an input, which only it knows (cells).
+    runs_parts = False
     #: Whether it is handed Values (see `graph.value`), not arrays.
     takes_values = False
 
