@@ -469,3 +469,51 @@ def test_bidirectional_wraps_what_answers_as_a_recurrent_layer():
     steps = draw(2, 4, 3)
     close(model.predict(steps), plain.predict(steps))
     close(Sequential.from_config(model.get_config(), {"Recurrent": Recurrent}).predict(steps).shape, (2, 4, 4))
+
+
+class Subclassed(Model):
+    """A model that holds a layer, also in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.parts = Dense(3), [Dense(3)]
+
+    def call(self, inputs):
+        return self.parts[0](self.dense(inputs))
+
+
+def called_layer():
+    layer = Attribute(3)
+    layer(Input((4,)))
+    return layer
+
+
+def called_model():
+    model = Subclassed()
+    model.predict(X)
+    return model
+
+
+@pytest.mark.parametrize("called, name", [(called_layer, "dense"), (called_model, "dense"), (called_model, "parts")])
+def test_a_layer_with_weights_in_use_is_not_replaced(called, name):
+    holder = called()
+    before = getattr(holder, name)
+    with pytest.raises(ValueError, match=rf"{holder.name}.{name} cannot be replaced: .*weights of dense_"):
+        setattr(holder, name, Dense(7))
+    assert getattr(holder, name) is before
+    holder.other = before
+    setattr(holder, name, None)  # its weights are where they were, under another name
+    assert len(holder.held_layers()) == (1 if called is called_layer else 2)
+    fresh = type(holder)()
+    setattr(fresh, name, [Dense(7)] if name == "parts" else Dense(7))
+
+
+def test_a_variable_made_in_the_call_that_updates_it_is_named():
+    class Counting(Layer):
+        def call(self, inputs):
+            count = K.variable(0.0, name="count")
+            self.add_update(K.update_add(count, 1.0))
+            return inputs + count
+
+    with pytest.raises(ValueError, match="count:0 of shape .* was made in the call that updates it"):
+        Counting()(Input((4,)))

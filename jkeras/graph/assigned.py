@@ -1,10 +1,12 @@
-"""What a `call` assigns to `self`.
+"""What is assigned to the attributes of a layer, in its `call` and afterwards.
 
-It goes to a copy, as `apply` has no effects. Keras runs `call` once, when the graph is made, and what it assigned is
-there from then on. So what all its abstract runs give alike (numbers, shapes, flags) is kept when a graph is made. Of
-the rest (tensors, what depends on unknown sizes or on the phase) the name is kept, so that who asks for it is told
-(`HoldsWeights.__getattr__`); the next call does not see it.
+What a `call` assigns to `self` goes to a copy, as `apply` has no effects. Keras runs `call` once, when the graph is
+made, and what it assigned is there from then on. So what all its abstract runs give alike (numbers, shapes, flags) is
+kept when a graph is made. Of the rest (tensors, what depends on unknown sizes or on the phase) the name is kept, so
+that who asks for it is told (`HoldsWeights.__getattr__`); the next call does not see it.
 """
+
+from typing import Any
 
 import jax
 import jax.export
@@ -15,7 +17,7 @@ from jkeras.graph.tensor import symbols_in
 from jkeras.graph.value import Value
 from jkeras.lift import Shape, map_nest
 
-__all__ = ["keep_assignments"]
+__all__ = ["check_held", "keep_assignments"]
 
 
 def keep_assignments(assignments: dict) -> None:
@@ -50,3 +52,21 @@ def _is_same(one, other) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
     return one is other or bool(np.all(one == other))
+
+
+def check_held(layer: Any, name: str, value: Any) -> None:
+    """Check that `layer`, which was called, still holds the layers that it computes with if attribute `name` is
+    `value`.
+
+    Raises:
+        ValueError: if one that is built would be gone, and its weights with it.
+    """
+    before = [one for _, one in layers_in(vars(layer).get(name)) if one.built]
+    if not before:
+        return
+    held = set(layer.held_layers().values()) - {one for _, one in layers_in({**vars(layer), name: value})}
+    for one in filter(held.__contains__, before):
+        raise ValueError(
+            f"{layer.name}.{name} cannot be replaced: {layer.name} ({type(layer).__name__}) was called, and computes "
+            f"with the weights of {one.name}. Set it before the first call, or make a new {type(layer).__name__}."
+        )

@@ -116,6 +116,11 @@ class Scope:
         scope = self
         while not scope.takes(variable):
             if scope.is_boundary or scope.parent is None:
+                if variable.is_of_this_call:
+                    raise ValueError(
+                        f"{variable.name} of shape {variable.shape} was made in the call that updates it, and is "
+                        "another one in each run: nothing would come of it. Make it before, in __init__ or build."
+                    )
                 scope.missing(variable)
                 scope = self
                 break

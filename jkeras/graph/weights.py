@@ -10,6 +10,7 @@ import numpy as np
 
 from jkeras import config, initializers, random, regularizers, trees
 from jkeras.graph import adapter
+from jkeras.graph.assigned import check_held
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, values_of
 from jkeras.graph.value import as_arrays
@@ -283,6 +284,11 @@ class HoldsWeights(adapter.AnyLayer):
             pairs += [(variable, np.array(given[path], variable.dtype)) for path, variable in expected.items()]
         for variable, array in pairs:
             variable.value = array
+
+    def __setattr__(self, name, value):
+        if self.__dict__.get("_inbound_nodes") and "_is_twin" not in self.__dict__:
+            check_held(self, name, value)
+        super().__setattr__(name, value)
 
     def __getattr__(self, name):
         if name in self.__dict__.get("_unkept", ()):
