@@ -571,6 +571,8 @@ def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool |
     for one, made in zip(trees.as_list(outputs), trees.as_list(masks), strict=False):
         if made is not None and isinstance(one, Value):
             one._keras_mask = made
+    if scope is not None:
+        scope.called(layer, outputs)
     return outputs
 
 

@@ -141,6 +141,11 @@ class Scope:
         if self.parent is not None:
             self.parent.assigned(layer, attributes)
 
+    def called(self, layer: Any, outputs: Any) -> None:
+        """Tell who looks on that `layer` was called inside of another, and gave `outputs`."""
+        if self.parent is not None and not self.is_boundary:
+            self.parent.called(layer, outputs)
+
     def add_losses(self, losses: Any, layer: Any) -> None:
         """Take what a call of `layer` inside of this one adds to the loss.
 
