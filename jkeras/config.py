@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 __all__ = [
-    "backend", "data_format", "epsilon", "floatx", "holding", "image_data_format", "precision", "set_backend",
-    "set_epsilon", "set_floatx", "set_image_data_format", "settled",
+    "BACKENDS", "backend", "data_format", "epsilon", "floatx", "holding", "image_data_format", "precision",
+    "set_backend", "set_epsilon", "set_floatx", "set_image_data_format", "settled",
 ]  # fmt: skip
 
 _FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 _WIDE = ("float64", "int64", "uint64", "complex128")
 _DATA_FORMATS = ("channels_last", "channels_first")
 #: What computes, and what it may answer to: programs ask for the name to choose between the ways of two backends.
-_BACKENDS = ("jax", "tensorflow")
+BACKENDS = ("jax", "tensorflow")
 #: A settings file is a few lines; what is larger is something else.
 _LARGEST = 1 << 16
 
@@ -30,7 +30,7 @@ _ALLOWED: dict[str, Any] = {
     "floatx": _FLOAT_TYPES.__contains__,
     "epsilon": lambda value: isinstance(value, float) and 0 < value < 1,
     "image_data_format": _DATA_FORMATS.__contains__,
-    "backend": _BACKENDS.__contains__,
+    "backend": BACKENDS.__contains__,
 }
 
 
@@ -74,7 +74,10 @@ def _read_settings() -> dict:
         if isinstance(value, (str, float)) and _ALLOWED[name](value):
             settings[name] = value
         else:
-            warnings.warn(f"{place}: {name} cannot be {value!r}; it is {settings[name]!r}.", stacklevel=2)
+            instead = f"it is {settings[name]!r}"
+            if name == "backend":
+                instead = f"JAX computes, and K.backend() answers {' or '.join(map(repr, BACKENDS))}"
+            warnings.warn(f"{place}: {name} cannot be {value!r}; {instead}.", stacklevel=2)
     return settings
 
 

@@ -97,6 +97,9 @@ class Model(Trainable):
         """The layers of the graph, inputs first, in Keras's order; of a subclassed model, those it holds."""
         return list(subclassed.layers_of(self).values()) if self.is_subclassed else super().layers
 
+    def held_layers(self, named: dict | None = None) -> dict:
+        return {**(named or {}), **(subclassed.layers_of(self) if self.is_subclassed else {})}
+
     def _ensure_built(self, x):
         if self.is_subclassed and not self.built and x is not None:
             self.build([(None, *np.shape(array)[1:]) for array in as_list(x)])

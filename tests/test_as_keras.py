@@ -56,8 +56,13 @@ def test_keras_is_jkeras(tmp_path, script):
         """
     )
     assert run(tmp_path, path).stdout == "2.2.4 tensorflow True\n"
-    assert run(tmp_path, path, KERAS_BACKEND="other").stdout == "2.2.4 other True\n"
-    assert run(tmp_path, "--backend", "other", path).stdout == "2.2.4 other True\n"
+    assert run(tmp_path, path, KERAS_BACKEND="jax").stdout == "2.2.4 jax True\n"
+    assert run(tmp_path, "--backend", "jax", path).stdout == "2.2.4 jax True\n"
+    old = run(tmp_path, path, KERAS_BACKEND="theano")
+    assert old.stdout == "2.2.4 tensorflow True\n"
+    assert "KERAS_BACKEND: backend cannot be 'theano'; JAX computes, and K.backend() answers" in old.stderr
+    other = run(tmp_path, "--backend", "theano", path)
+    assert (other.returncode, other.stdout) == (2, "") and "cannot answer 'theano'" in other.stderr.splitlines()[-1]
     assert (
         run(tmp_path, "-c", "import jkeras.as_keras, keras; print(keras.__version__)", program=()).stdout == "2.2.4\n"
     )

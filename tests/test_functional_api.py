@@ -239,6 +239,48 @@ def test_a_loss_reads_gradients():
     assert model.test_on_batch([X - 1, X + 1], np.zeros((5, 1))) < expected
 
 
+class Curved(layers.Layer):
+    """Derivatives of derivatives, with respect to the input, to what was computed of it, and to a weight."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight("scale", shape=(1,), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, x):
+        square = x**2
+        cube = self.scale**2 * square * x
+        (slope,) = K.gradients(cube, x)  # 3 s^2 x^2
+        (by_square,) = K.gradients(square * square, square)  # 2 x^2
+        (nothing,) = K.gradients(slope, square)
+        assert nothing is None
+        found = [K.gradients(K.sum(slope), x), K.gradients(by_square, x), K.gradients(slope, self.scale)]
+        third = K.gradients(K.gradients(slope, x)[0] * x, x)  # 12 s^2 x
+        return [*(one for (one,) in found), *third]
+
+
+def test_gradients_of_gradients_inside_of_a_call():
+    x = layers.Input((4,))
+    found = K.function([x], Curved()(x))([X])
+    for one, expected in zip(found, [6 * X, 4 * X, [np.sum(6 * X**2)], 12 * X], strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loss_reads_gradients_of_gradients():
+    x = layers.Input((4,))
+    scale = layers.Dense(1, use_bias=False)
+
+    def bent(y_true, y_pred):
+        (slope,) = K.gradients(y_pred**3, y_pred)
+        return K.square(K.gradients(slope, y_pred)[0])  # (6 y)^2
+
+    model = Model(x, scale(x))
+    model.compile("sgd", bent)
+    kernel = scale.get_weights()[0]
+    y = X @ kernel
+    np.testing.assert_allclose(model.train_on_batch(X, np.zeros((5, 1))), np.mean(36 * y**2), rtol=1e-4)
+    np.testing.assert_allclose(scale.get_weights()[0], kernel - 0.01 * 72 * X.T @ y / 5, rtol=1e-4, atol=1e-5)
+
+
 def test_a_symbol_added_to_the_loss():
     x = layers.Input((4,))
     h = layers.Dense(2, use_bias=False)(x)

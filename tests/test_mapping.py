@@ -198,3 +198,13 @@ def test_mistakes_name_what_was_given(mistake, message):
 def test_the_default_is_one_device():
     assert type(jkeras.train.mapping.as_mapping(None)) is type(jkeras.train.mapping.as_mapping(1)) is OneDevice
     assert isinstance(jkeras.train.mapping.as_mapping(jax.devices()[:2]), Pmapped)
+
+
+@pytest.mark.parametrize("kind", [OneDevice, functools.partial(Pmapped, 2), functools.partial(Meshed, 2)])
+def test_what_xla_is_told_holds_on_any_number_of_devices(kind, monkeypatch):
+    said = {"xla_disable_hlo_passes": "fusion"}
+    monkeypatch.setattr(jkeras.train.mapping, "options", lambda program, platform: said)
+    check_alike(trained(classifier, kind()), on_one_device(classifier))
+    said = {"xla_no_such_option": "1"}
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        trained(classifier, kind())

@@ -119,3 +119,29 @@ def test_integers_reach_an_embedding():
     assert model.predict(np.arange(8).reshape(2, 4)).shape == (2, 3)
     table = model.get_weights()[0]
     close(model.predict(np.arange(8).reshape(2, 4))[0], table[:4].mean(0))
+
+
+class Shared(Model):
+    """Layers that are called twice, a list of layers, one that is never called, two outputs."""
+
+    def __init__(self):
+        super().__init__(name="shared")
+        self.dense, self.both = Dense(3), Dense(2)
+        self.parts = [Sequential([Dense(5)]), BatchNormalization(), Dense(7)]
+
+    def call(self, inputs):
+        x = self.dense(inputs)
+        y = self.parts[0](x)
+        return [self.parts[1](y), self.both(K.expand_dims(x, 1)), self.both(x)]
+
+
+def test_summary():
+    model, lines = Shared(), []
+    model.build((None, 4))
+    model.summary(print_fn=lines.append)
+    rows = [line.rstrip() for line in lines if "(" in line and "Layer" not in line]
+    assert [row[29:] for row in rows] == [  # as Keras 2.2.4 has it, which knows none of the list
+        f"{shape:26}{count}"
+        for shape, count in [("(None, 3)", 15), ("multiple", 8), ("(None, 5)", 20), ("(None, 5)", 20), ("multiple", 0)]
+    ]
+    assert lines[0] == "_" * 65 and "Connected to" not in lines[1]

@@ -241,6 +241,8 @@ class Followed(Wrapper):
 
 AROUND = {
     "RNN": (lambda: RNN(Step(), return_sequences=True), 3),
+    "RNN of several": (lambda: RNN([layers.GRUCell(3), Step(), Step()]), 9),
+    "Bidirectional RNN": (lambda: Bidirectional(RNN(Step())), 6),
     "Bidirectional": (lambda: Bidirectional(LSTM(3, return_sequences=True)), 6),
     "TimeDistributed": (lambda: TimeDistributed(Attribute(3)), 2),
     "Wrapper": (lambda: Followed(InBuild(3)), 4),
@@ -272,6 +274,19 @@ def test_layers_around_such_layers(name):
     before = model.get_weights()
     model.train_on_batch(draw(8, 5, 4), np.ones((8, *model.output_shape[1:])))
     assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_layers_around_such_layers_without_a_graph(name):
+    make, count = AROUND[name]
+    x, layer = draw(2, 5, 4), make()
+    params, state = layer.init(jax.random.key(0), x.shape)
+    assert len(jax.tree.leaves(params)) == count
+    y = layer.apply(params, state, x)[0]
+    built = make()
+    built(Input((5, 4)))
+    assert jax.tree.structure(built.get_trees()) == jax.tree.structure((params, state))
+    close(built.apply(params, state, x)[0], y)
 
 
 def test_a_shared_layer_counts_once():
@@ -454,3 +469,51 @@ def test_bidirectional_wraps_what_answers_as_a_recurrent_layer():
     steps = draw(2, 4, 3)
     close(model.predict(steps), plain.predict(steps))
     close(Sequential.from_config(model.get_config(), {"Recurrent": Recurrent}).predict(steps).shape, (2, 4, 4))
+
+
+class Subclassed(Model):
+    """A model that holds a layer, also in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.parts = Dense(3), [Dense(3)]
+
+    def call(self, inputs):
+        return self.parts[0](self.dense(inputs))
+
+
+def called_layer():
+    layer = Attribute(3)
+    layer(Input((4,)))
+    return layer
+
+
+def called_model():
+    model = Subclassed()
+    model.predict(X)
+    return model
+
+
+@pytest.mark.parametrize("called, name", [(called_layer, "dense"), (called_model, "dense"), (called_model, "parts")])
+def test_a_layer_with_weights_in_use_is_not_replaced(called, name):
+    holder = called()
+    before = getattr(holder, name)
+    with pytest.raises(ValueError, match=rf"{holder.name}.{name} cannot be replaced: .*weights of dense_"):
+        setattr(holder, name, Dense(7))
+    assert getattr(holder, name) is before
+    holder.other = before
+    setattr(holder, name, None)  # its weights are where they were, under another name
+    assert len(holder.held_layers()) == (1 if called is called_layer else 2)
+    fresh = type(holder)()
+    setattr(fresh, name, [Dense(7)] if name == "parts" else Dense(7))
+
+
+def test_a_variable_made_in_the_call_that_updates_it_is_named():
+    class Counting(Layer):
+        def call(self, inputs):
+            count = K.variable(0.0, name="count")
+            self.add_update(K.update_add(count, 1.0))
+            return inputs + count
+
+    with pytest.raises(ValueError, match="count:0 of shape .* was made in the call that updates it"):
+        Counting()(Input((4,)))

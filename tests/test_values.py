@@ -1,5 +1,7 @@
 """What user code in Keras style is handed: values that answer Keras's questions and compute as arrays do."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -308,3 +310,94 @@ def test_gradients_run_layers_again_as_they_ran():
         (nothing, _), after, found = run(X)
     close(nothing, np.zeros((4, 3)), atol=1e-6)
     assert len(found) == 1 and len(jax.tree.leaves(after)) == len(jax.tree.leaves(state))
+
+
+# --------------------------------------------------------------------------------------------- what `call` assigns
+
+
+def assigning(layer, x):
+    layer.calls = getattr(layer, "calls", 0) + 1
+    layer.sizes, layer.shape = K.int_shape(x), x.get_shape()
+    layer.found = {"name": "seen", "table": np.arange(3), "flags": [True, None]}
+    layer.product, layer.rows, layer.phase = K.dot(x, layer.kernel), x.shape[0], [K.learning_phase()]
+    return layer.product
+
+
+def test_what_every_run_of_call_assigns_alike_is_kept_when_the_graph_is_made():
+    x, layer = Input((3,)), Written(assigning)
+    model = Model(x, layer(x))
+    assert (layer.calls, layer.sizes, layer.shape.as_list(), layer.found["flags"]) == (
+        1,
+        (None, 3),
+        [None, 3],
+        [True, None],
+    )
+    assert layer.found["table"].tolist() == [0, 1, 2]
+    kept = dict(vars(layer))
+    jax.jit(layer.apply)(*layer.get_trees(), X)
+    close(model.predict(X), X @ np.ones((3, 2)))
+    assert vars(layer) == kept
+    layer(Input((3,)))
+    assert layer.calls == 2
+
+
+@pytest.mark.parametrize("name", ["product", "rows", "phase"])
+def test_other_things_that_call_assigns_are_named_when_they_are_asked_for(name):
+    layer = Written(assigning)
+    setattr(layer, name, None)
+    layer(Input((3,)))
+    with pytest.raises(AttributeError, match=rf"{layer.name}.{name} is assigned in the `call` of Written"):
+        getattr(layer, name)
+    assert not hasattr(layer, name)
+    assert copy.deepcopy(layer)(Input((3,))).shape == (None, 2)
+    setattr(layer, name, 3)
+    assert getattr(layer, name) == 3
+
+
+def test_the_next_call_does_not_see_the_tensors_of_the_last():
+    def cached(layer, x):
+        if layer.cache is None:
+            layer.cache = 2 * x
+        return layer.cache
+
+    layer = Written(cached)
+    layer.cache = None
+    shared = Sequential([layer, layer])
+    close(shared.predict(X), 4 * X)
+
+
+class MaskOfItsOwn(Layer):
+    """Its mask is found in `call`."""
+
+    supports_masking = True
+
+    def call(self, x):
+        self.positive = K.any(x > 0, axis=-1)
+        return x
+
+    def compute_mask(self, inputs, mask=None):
+        return self.positive
+
+
+def test_compute_mask_sees_what_call_assigned():
+    x, data = Input((5, 3)), draw(2, 5, 3)
+    y = MaskOfItsOwn()(x)
+    found = Model(x, Lambda(lambda x, mask: K.cast(mask, "float32"), mask=lambda x, mask: mask)(y)).predict(data)
+    assert np.array_equal(found, np.any(data > 0, axis=-1))
+
+
+def test_a_subclassed_model_keeps_what_its_call_assigned():
+    class Counting(Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = Dense(2)
+
+        def call(self, x):
+            self.features, self.hidden = K.int_shape(x)[1], self.dense(x)
+            return self.hidden
+
+    model = Counting()
+    model.predict(X)
+    assert model.features == 3
+    with pytest.raises(AttributeError, match="hidden is assigned in the `call` of Counting"):
+        model.hidden  # noqa: B018

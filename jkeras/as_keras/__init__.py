@@ -7,7 +7,7 @@
 
 `keras` and its submodules are then jkeras's, the same module objects; only `keras.__version__` is that of the version
 whose API this is. `K.backend()` answers "tensorflow", as code that asks has its documented behaviour in that branch;
-the environment variable KERAS_BACKEND says otherwise.
+KERAS_BACKEND=jax in the environment says otherwise. (Of another backend, as theano, there is nothing here.)
 """
 
 import importlib
@@ -20,6 +20,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 import jkeras
+from jkeras.config import BACKENDS
 
 __all__ = ["KERAS_VERSION", "install"]
 
@@ -62,14 +63,18 @@ def install(backend: str | None = None) -> types.ModuleType:
     """Let `keras` mean jkeras in this process, and in those that it starts.
 
     Arguments:
-        backend: what `K.backend()` answers; None for the environment variable KERAS_BACKEND, or else "tensorflow".
+        backend: what `K.backend()` answers, "tensorflow" or "jax"; None for the environment variable KERAS_BACKEND if
+            that is one of them, or else "tensorflow".
 
     Returns:
         The module `keras`.
 
     Raises:
         ImportError: if another `keras` was imported before.
+        ValueError: if `backend` is another one.
     """
+    if backend not in (None, *BACKENDS):
+        raise ValueError(f"K.backend() cannot answer {backend!r}: JAX computes; give one of {', '.join(BACKENDS)}.")
     present: Any = sys.modules.get("keras")
     if present is not None and present.__file__ != jkeras.__file__:
         raise ImportError(f"Import jkeras.as_keras before keras: {present.__file__} was imported already.")
@@ -81,7 +86,8 @@ def install(backend: str | None = None) -> types.ModuleType:
         os.environ["PYTHONPATH"] = os.pathsep.join([_PATH, *([before] if before else [])])
     if backend:
         os.environ["KERAS_BACKEND"] = backend
-    name = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    name = os.environ.get("KERAS_BACKEND")
+    name = name if name in BACKENDS else "tensorflow"
     answering: Any = importlib.import_module("jkeras.backend")
     answering.backend = lambda: name
     return present

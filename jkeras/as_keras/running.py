@@ -18,7 +18,7 @@ Runs a script, module or code as python does, with `keras` being jkeras.
                   is listed at the end
   --report        lists at the end what the code uses of Keras that is missing or called otherwise, and what could stand
                   for what it uses of TensorFlow
-  --backend NAME  what K.backend() answers; "tensorflow" unless given
+  --backend NAME  what K.backend() answers: "tensorflow" unless given, or "jax"
 """
 
 
@@ -106,7 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, (first, *rest) = _parsed(sys.argv[1:] if arguments is None else arguments)
     from jkeras import as_keras
 
-    as_keras.install(options["backend"])
+    try:
+        as_keras.install(options["backend"])
+    except ValueError as error:
+        _stop(f"python -m jkeras: {error}")
     module: Any = types.ModuleType("__main__")
     module.__builtins__ = __builtins__
     seen: set[str] = set()

@@ -31,7 +31,8 @@ from jkeras.serialize.objects import has_arg
 __all__ = [
     "AnyLayer", "adopt", "apply_from_call", "bound_scope", "call_in_scope", "call_native", "declared", "drawn",
     "drawn_again", "is_adapted", "is_written_by_user", "layers_in", "mask_from", "name_scope", "native_apply",
-    "native_declare", "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run", "whole", "with_readings",
+    "native_declare", "noting_assignments", "reaches", "runs_user_code", "scoped_name", "shape_of", "through_run",
+    "whole", "with_readings",
 ]  # fmt: skip
 
 
@@ -191,7 +192,9 @@ def _called_on_twin(call):
         scope = current_scope()
         if scope is None or "_is_twin" in vars(self):
             return call(self, *args, **kwargs)
-        return call(with_readings(self.twin(), getattr(scope, "form", as_values)), *args, **kwargs)
+        twin = with_readings(self.twin(), getattr(scope, "form", as_values))
+        with noting_assignments(self, twin):
+            return call(twin, *args, **kwargs)
 
     return called
 
@@ -240,6 +243,17 @@ def _unbuilt(layer, copies):
     return copies[layer]
 
 
+def _is_found_by_running(layer) -> bool:
+    """Whether what is inside of `layer` is known when it was run: what a `call` holds, or that of its cell."""
+    if layer.runs_parts and not is_adapted(layer):
+        return not layer.built and any(map(_is_found_by_running, layer.sublayers().values()))
+    return is_written_by_user(type(layer)) and is_adapted(layer)
+
+
+def _holds_layers(layer) -> bool:
+    return bool(layer.held_layers()) or layer.runs_parts and any(map(_holds_layers, layer.sublayers().values()))
+
+
 def whole(layer: Any, input_shape: Any) -> Any:
     """`layer`, or if it is not built a copy of it and of what it holds that was built and called, for inputs of
     `input_shape`; None for a layer that holds no others as attributes.
@@ -247,7 +261,7 @@ def whole(layer: Any, input_shape: Any) -> Any:
     Raises:
         ValueError: if its `call` cannot be run on an input alone.
     """
-    if not is_written_by_user(type(layer)) or not is_adapted(layer):
+    if not _is_found_by_running(layer):
         return None
     if layer.built:
         return layer if layer.held_layers() or layer.states_weights() else None
@@ -255,20 +269,21 @@ def whole(layer: Any, input_shape: Any) -> Any:
     several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
     dtype = getattr(layer, "dtype", None) or config.floatx()
     inputs = [Spec(tuple(shape), dtype) for shape in (input_shape if several else [input_shape])]
+    weights = jax.tree.map(lambda one: np.zeros(one.shape, jnp.dtype(one.dtype)), twin.variables())
 
     def run(*arrays):
         values = [Value(array, shape=spec.shape) for array, spec in zip(arrays, inputs, strict=True)]
-        return twin.run({}, {}, values if several else values[0], key=random.as_key(0)).outputs
+        return twin.run(*weights, values if several else values[0], key=random.as_key(0)).outputs
 
     try:
         with Finder(key=random.as_key(0)):
             infer(run, inputs)
     except Exception as error:
-        if not twin.held_layers():
+        if not _holds_layers(twin):
             return None
         error.add_note(f"Layer {layer.name} ({type(layer).__name__}) was run to find out the weights of those inside.")
         raise
-    return twin if twin.held_layers() else None
+    return twin if _holds_layers(twin) else None
 
 
 def declare_from_init(self, input_shape: Any):
@@ -395,7 +410,8 @@ def apply_from_call(
             owner = whole(self, shapes) or _built_twin(self, shapes)
         layer = owner.twin()
         with bound_scope(layer, params, state, key=key, training=training, owner=owner, form=form) as bound:
-            outputs = with_readings(layer, form).call(form(inputs), **form(arguments))
+            with noting_assignments(self, with_readings(layer, form)):
+                outputs = layer.call(form(inputs), **form(arguments))
             if outputs is None or isinstance(outputs, str):
                 raise TypeError(
                     f"Layer {self.name} ({type(self).__name__}): `call` must return tensors, and returned {outputs!r}."
@@ -403,6 +419,7 @@ def apply_from_call(
             return as_arrays(outputs), bound
 
     outputs, bound = tried(run)
+    around.twin = bound.layer
     around.add_losses(bound.losses, self)
     return outputs, bound.next_state
 
@@ -437,6 +454,21 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
         if name not in _GROUPS and any(isinstance(symbol, Variable) for symbol in symbols_in(held)):
             own[name] = map_nest(stand, held, Variable)
     return layer
+
+
+@contextlib.contextmanager
+def noting_assignments(layer: Any, twin: Any):
+    """Inside, code of `layer` runs on `twin`, a copy: what it assigns to that is told to who makes a graph."""
+    before = dict(vars(twin))
+    yield
+    made = {
+        name: value
+        for name, value in vars(twin).items()
+        if name not in _GROUPS and (name not in before or value is not before[name])
+    }
+    scope = current_scope()
+    if scope is not None and made:
+        scope.assigned(layer, made)
 
 
 def mask_from(layer: Any, inputs: Any, mask: Any) -> Any:
@@ -539,6 +571,8 @@ def call_in_scope(layer: Any, inputs: Any, *, mask: Any = None, training: bool |
     for one, made in zip(trees.as_list(outputs), trees.as_list(masks), strict=False):
         if made is not None and isinstance(one, Value):
             one._keras_mask = made
+    if scope is not None:
+        scope.called(layer, outputs)
     return outputs
 
 

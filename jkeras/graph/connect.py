@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jkeras import random, trees
 from jkeras.graph.adapter import is_adapted, runs_user_code
+from jkeras.graph.assigned import keep_assignments
 from jkeras.graph.infer import infer
 from jkeras.graph.scope import Finder
 from jkeras.graph.tensor import Node, SymbolicTensor, map_symbols, symbols_in
@@ -160,6 +161,7 @@ class LayerNode(Node):
                         *_, losses = self._specs(training=True)
             own = set(jax.tree.leaves(self.layer.variables()))  # some of which the run itself may have made
             self.reads = [variable for variable in finder.found if variable not in own]
+            keep_assignments(finder.assignments)
             return outputs, masks, losses
         except Exception as error:
             shapes = _unpack([symbol.shape for symbol in self.call_inputs])

@@ -19,7 +19,7 @@ from jkeras import batch, config, random, sparse, trees
 from jkeras.forked import check_not_forked
 from jkeras.graph.scope import Again, Scope, current_scope
 from jkeras.graph.tensor import Node, SymbolicTensor, Variable, is_symbol, map_symbols, symbols_in, unique_name
-from jkeras.graph.value import Value
+from jkeras.graph.value import Value, compute
 from jkeras.lift import Symbol, instances, map_nest
 
 __all__ = [
@@ -297,20 +297,30 @@ def _gradients_within_a_call(of, wrt) -> list:
         raise ValueError(f"gradients: {of!r} was computed in a call that is over.")
     values = [one for one in wrt if isinstance(one, Value)]
     known = {one: one.like for one in values if one.like is not None}
-    given = {}  # what this very call has computed is no symbol of the graph around it
+    holes = {}  # what this very call has computed is no symbol of the graph around it
     for one in values:
         if one not in known:
             known[one] = SymbolicTensor(one._keras_shape, str(one.dtype), unique_name("value"))
-            given[known[one]] = one.array
+            holes[known[one]] = one
     if isinstance(of, Value):
         _as_symbols(of, known)
     of, wrt = known.get(of, of), [known.get(one, one) for one in wrt]
     found = gradients_or_none(of, wrt) if is_symbol(of) else [None] * len(wrt)
-    with Execution(given, key=scope.key, training=scope.training) if given else contextlib.nullcontext(scope) as run:
-        for symbol in found:
-            if given and symbol is not None:
-                run.compute(nodes_between([*given, *symbol.node.inputs], [symbol]))
-        return [None if symbol is None else Value(run.lookup(symbol)) for symbol in found]
+    return [None if symbol is None else _derivative(symbol, holes) for symbol in found]
+
+
+def _derivative(symbol, holes) -> Value:
+    """The Value of a derivative, which is differentiated again like any other; `holes`: symbol -> Value."""
+    node = symbol.node
+    leaves = list(dict.fromkeys([*node.inputs, *(one for one in node.wrt if isinstance(one, Variable))]))
+
+    def gradient(arrays):
+        scope = current_scope()
+        assert scope is not None, "compute runs it in the call, or where symbols are inferred or computed"
+        with Execution(dict(zip(leaves, arrays, strict=True)), key=scope.key, training=scope.training) as run:
+            return run.compute([node]).values[symbol]
+
+    return compute(gradient, ([holes.get(leaf, leaf) for leaf in leaves],), {})
 
 
 def _is_learning_phase(symbol) -> bool:

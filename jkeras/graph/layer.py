@@ -176,6 +176,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
     has_graph = False
     #: Whether the mask of its outputs follows from those of its inputs, where each has one.
     masks_by_masks = False
+    #: Whether its parts are called on more than an input, which only it knows (cells).
+    runs_parts = False
     #: Whether it is handed Values (see `graph.value`), not arrays.
     takes_values = False
 
@@ -329,7 +331,7 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         key = None if key is None else random.as_key(key)
         with Scope(layer=self, training=training, key=key) as scope:
             outputs, after = self.apply(params, state, inputs, key=key, training=training, mask=mask, **arguments)
-            out_mask = adapter.mask_from(self, inputs, mask)
+            out_mask = adapter.mask_from(scope.twin or self, inputs, mask)
         losses = scope.losses
         if losses and batch.shards() > 1:  # of which nobody knows whether they are sums over the batch, or means
             losses = self._losses_of_whole(params, state, inputs, key, training, mask, arguments)
@@ -484,5 +486,9 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         return twin
 
     def twin(self):
-        """A copy that shares the weights: what user code assigns to it is gone after the call."""
-        return copy.copy(self)
+        """A copy that shares the weights, for one call of user code."""
+        twin = copy.copy(self)
+        for name, before in self.__dict__.get("_unkept", {}).items():
+            for value in before:
+                twin.__dict__.setdefault(name, value)
+        return twin

@@ -73,6 +73,8 @@ class Scope:
         self.losses: list = []
         self.parent: Scope | None = None
         self.draws = 0
+        #: The copy of the layer on which its `call` ran.
+        self.twin: Any = None
 
     def __enter__(self):
         self.parent = _current.get()
@@ -112,6 +114,11 @@ class Scope:
         scope = self
         while not scope.takes(variable):
             if scope.is_boundary or scope.parent is None:
+                if variable.is_of_this_call:
+                    raise ValueError(
+                        f"{variable.name} of shape {variable.shape} was made in the call that updates it, and is "
+                        "another one in each run: nothing would come of it. Make it before, in __init__ or build."
+                    )
                 scope.missing(variable)
                 scope = self
                 break
@@ -126,6 +133,16 @@ class Scope:
         """Tell who looks for variables that one from outside is updated."""
         if self.parent is not None:
             self.parent.touched(variable)
+
+    def assigned(self, layer: Any, attributes: dict) -> None:
+        """Tell who looks on what a call of `layer` has assigned to `self`."""
+        if self.parent is not None:
+            self.parent.assigned(layer, attributes)
+
+    def called(self, layer: Any, outputs: Any) -> None:
+        """Tell who looks on that `layer` was called inside of another, and gave `outputs`."""
+        if self.parent is not None and not self.is_boundary:
+            self.parent.called(layer, outputs)
 
     def add_losses(self, losses: Any, layer: Any) -> None:
         """Take what a call of `layer` inside of this one adds to the loss.
@@ -166,7 +183,7 @@ class Again(Scope):
 
 class Finder(Scope):
     """Around an abstract run: notes the variables that nothing stands for, in `found`, and those from outside that are
-    updated, in `updated`."""
+    updated, in `updated`; and what calls of layers assigned to `self`, in `assignments`."""
 
     is_boundary = True
 
@@ -174,9 +191,13 @@ class Finder(Scope):
         super().__init__(**options)
         self.found: dict = {}
         self.updated: dict = {}
+        self.assignments: dict = {}
 
     def missing(self, symbol: Any) -> Any:
         return symbol.noted(self.found)
 
     def touched(self, variable: Any) -> None:
         self.updated[variable] = True
+
+    def assigned(self, layer: Any, attributes: dict) -> None:
+        self.assignments.setdefault(layer, []).append(attributes)

@@ -4,16 +4,17 @@ That layer, the `Body`, runs the model's `call` on a copy of the model, and is m
 attributes hold.
 """
 
-import copy
 import functools
 from typing import Any
 
 from jkeras.graph import adapter
+from jkeras.graph.infer import infer
 from jkeras.graph.layer import Layer, free_name
+from jkeras.graph.scope import Finder
 from jkeras.graph.topology import Input, Network
 from jkeras.trees import as_list
 
-__all__ = ["Body", "connect", "layers_of"]
+__all__ = ["Body", "connect", "layers_of", "output_shapes"]
 
 #: The attributes in which a network keeps the layers of its graph.
 _GRAPH = {"_layers", "_names", "_stack", "_made", "calls", "nodes", "input_layers", "output_layers"}
@@ -53,11 +54,37 @@ class Body(Layer):
     @property
     def call(self):  # pyright: ignore[reportIncompatibleMethodOverride]
         """The model's `call`, on a copy of it."""
-        return functools.partial(type(self.model).call, adapter.with_readings(copy.copy(self.model)))
+        twin = adapter.with_readings(self.model.twin())
+
+        def called(*args, **kwargs):
+            with adapter.noting_assignments(self.model, twin):
+                return type(self.model).call(twin, *args, **kwargs)
+
+        return functools.wraps(type(self.model).call)(called)
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         method = type(self.model).compute_mask
         return None if not adapter.is_written_by_user(method) else method(self.model, inputs, mask)
+
+
+class _Calls(Finder):
+    """Notes the shapes of what layers gave: layer -> list of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes: dict = {}
+
+    def called(self, layer: Any, outputs: Any) -> None:
+        shapes = [one._keras_shape for one in as_list(outputs)]
+        self.shapes.setdefault(layer, []).append(shapes if isinstance(outputs, (list, tuple)) else shapes[0])
+
+
+def output_shapes(model: Any) -> dict:
+    """layer -> the shapes of its outputs, one for each of its calls, of those that a subclassed model calls."""
+    called, arguments = model.calls[0].program(training=False)
+    with _Calls() as found:
+        infer(lambda *arrays: called(*arrays)[0].outputs, arguments)
+    return found.shapes
 
 
 def connect(model: Any, shapes: list) -> None:

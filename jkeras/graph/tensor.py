@@ -311,7 +311,8 @@ class Variable(SymbolicTensor):
                 self._value = value
         return value
 
-    def _is_of_this_call(self) -> bool:
+    @property
+    def is_of_this_call(self) -> bool:
         """Whether it was made in the call that is being traced, which makes another in each run."""
         scope, home = current_scope(), self._made_in and self._made_in()
         while home is not None and scope is not None:
@@ -326,13 +327,13 @@ class Variable(SymbolicTensor):
         Raises:
             UnboundVariableError: for any other variable.
         """
-        if self.is_constant or self._is_of_this_call():
+        if self.is_constant or self.is_of_this_call:
             return self.current()
         raise UnboundVariableError(self)
 
     def noted(self, found: dict):
         """Note that it was read; an array like it."""
-        if self.is_constant or self._is_of_this_call():
+        if self.is_constant or self.is_of_this_call:
             return self.current()
         found[self] = True
         return jnp.zeros(self.shape, jnp.dtype(self.dtype))

@@ -10,6 +10,7 @@ import numpy as np
 
 from jkeras import config, initializers, random, regularizers, trees
 from jkeras.graph import adapter
+from jkeras.graph.assigned import check_held
 from jkeras.graph.scope import current_scope
 from jkeras.graph.tensor import Variable, values_of
 from jkeras.graph.value import as_arrays
@@ -285,7 +286,17 @@ class HoldsWeights(adapter.AnyLayer):
         for variable, array in pairs:
             variable.value = array
 
+    def __setattr__(self, name, value):
+        if self.__dict__.get("_inbound_nodes") and "_is_twin" not in self.__dict__:
+            check_held(self, name, value)
+        super().__setattr__(name, value)
+
     def __getattr__(self, name):
+        if name in self.__dict__.get("_unkept", ()):
+            raise AttributeError(
+                f"{self.name}.{name} is assigned in the `call` of {type(self).__name__}, and is a tensor or differs "
+                "from run to run: it is there until that call ends, and not kept. Let `call` return it, too."
+            )
         found = getattr(type(self), name, None)
         if isinstance(found, property):  # which raised an AttributeError: it has more to say than this method
             return found.__get__(self)

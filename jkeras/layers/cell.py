@@ -276,6 +276,7 @@ class StackedRNNCells(Layer):
         self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)
 
+    runs_parts = True
     declare = Layer.declare  # which does not go through `build` below
 
     def build(self, input_shape: Shape):

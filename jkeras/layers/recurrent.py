@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jkeras import activations, config, initializers, random, regularizers
+from jkeras.graph import adapter
 from jkeras.graph.layer import InputSpec, Layer
 from jkeras.layers.arguments import (
     ActivationLike,
@@ -235,7 +236,7 @@ class RNN(Layer):
         (2, 5, 8)
     """
 
-    supports_masking = True
+    supports_masking = runs_parts = True
 
     @keeps_arguments
     def __init__(
@@ -322,7 +323,11 @@ class RNN(Layer):
     def _loop(self, weights, inputs, states, mask, constants, key, training):
         start = inputs[:, -1 if self.go_backwards else 0]
         params, state = weights
-        step = bind(self.cell, params, state, start, states, constants=constants, key=key, training=training)
+        cell = self.cell
+        if not self.built:  # what its `call` calls is then not built either
+            shapes = [one.shape for one in (inputs, *states, *constants)] if constants else inputs.shape
+            cell = (adapter.whole(self, shapes) or self).cell
+        step = bind(cell, params, state, start, states, constants=constants, key=key, training=training)
         return rnn.loop(
             step,
             inputs,

@@ -220,18 +220,18 @@ class Pmapped(OneDevice):
                 with batch.mapped(len(self.devices)):
                     return nameless(*arguments)
 
-            return functools.lru_cache(maxsize=None)(
-                lambda count: jax.pmap(
-                    part,
-                    axis_name=batch.AXIS,
-                    in_axes=tuple(0 if place == split else None for place in range(count)),
-                    out_axes=(None, 0 if joined else None),
-                    devices=self.devices,
-                    donate_argnums=0,
-                )
+            mapped = jax.pmap(
+                part,
+                axis_name=batch.AXIS,
+                in_axes=tuple(0 if place == split else None for place in range(len(arguments))),
+                out_axes=(None, 0 if joined else None),
+                devices=self.devices,
+                donate_argnums=0,
             )
+            told = self._options(mapped, arguments)  # which `pmap` does not take
+            return jax.jit(mapped, donate_argnums=0, compiler_options=told) if told else mapped
 
-        return _Mapped(program, make)
+        return Program(program, make)
 
 
 class Meshed(OneDevice):
@@ -365,9 +365,17 @@ class Meshed(OneDevice):
         def make(nameless, arguments):
             kept = [leaf.sharding for leaf in jax.tree.leaves(arguments[0])]
             results = self._sharding(self._parts) if joined else self._sharding()
-            return jax.jit(nameless, donate_argnums=0, out_shardings=(kept, results))
+            told = self._options(nameless, [*arguments[:split], self._part(arguments[split]), *arguments[split + 1 :]])
+            return jax.jit(nameless, donate_argnums=0, out_shardings=(kept, results), compiler_options=told)
 
         return Program(program, make)
+
+    @staticmethod
+    def _part(examples):
+        """What each device has of examples that are cut."""
+        return jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(array.sharding.shard_shape(array.shape), array.dtype), examples
+        )
 
 
 class Program:
@@ -402,13 +410,6 @@ class Program:
     def __call__(self, *arguments):
         results = self.compiled(*arguments)(*arguments)
         return tuple(map(jax.tree.unflatten, self._structures, results))
-
-
-class _Mapped(Program):
-    """A program under `jax.pmap`, which wants to know how many arguments there are."""
-
-    def compiled(self, *arguments):
-        return super().compiled(*arguments)(len(arguments))
 
 
 def _axes_of(spec):

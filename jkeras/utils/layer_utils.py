@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jkeras.graph import subclassed
 from jkeras.graph.function import nodes_between
 from jkeras.utils.conv_utils import convert_kernel
 
@@ -35,7 +36,8 @@ def print_summary(
         print_fn: called with each line; `print` unless given.
     """
     print_fn = print_fn or print
-    plain = _is_stack(model)
+    inside = subclassed.output_shapes(model) if getattr(model, "is_subclassed", False) else None
+    plain = inside is not None or _is_stack(model)
     line_length = line_length or (65 if plain else 98)
     positions = positions or ([0.45, 0.85, 1.0] if plain else [0.33, 0.55, 0.67, 1.0])
     scale = line_length if positions[-1] <= 1 else 1
@@ -53,7 +55,8 @@ def print_summary(
     print_row(*titles[: 3 if plain else 4])
     print_fn("=" * line_length)
     for number, layer in enumerate(model.layers, 1):
-        fields = [f"{layer.name} ({type(layer).__name__})", _shape(layer), layer.count_params()]
+        fields = [f"{layer.name} ({type(layer).__name__})", _shape(layer, inside or {})]
+        fields.append(layer.count_params() if layer.built else 0)  # one that a subclassed model holds and never calls
         connections = [] if plain else _connections(model, layer)
         print_row(*fields, *(connections[:1] or [""] * (not plain)))
         for connection in connections[1:]:
@@ -82,7 +85,11 @@ def _is_stack(model) -> bool:
     return single and all(node.call_inputs == symbols for node, symbols in zip(calls, before, strict=False))
 
 
-def _shape(layer):
+def _shape(layer, inside):
+    """The output shape of a layer's calls; those of layers `inside` a subclassed model are noted there."""
+    if layer in inside:
+        first, *others = inside[layer]
+        return first if all(shape == first for shape in others) else "multiple"
     try:
         return layer.output_shape
     except AttributeError:  # called several times, on inputs of different shapes
