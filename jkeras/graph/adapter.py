@@ -8,11 +8,11 @@
 * Every `apply` goes through the layer's `run` unless it is called from there.
 """
 
+import contextlib
 import contextvars
 import functools
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -626,7 +626,7 @@ def _node_of(layer, run, inputs, mask, training, arguments):
 _scope_name: contextvars.ContextVar[str] = contextvars.ContextVar("scope_name", default="")
 
 
-def name_scope(name: str) -> AbstractContextManager:
+def name_scope(name: str) -> contextlib.AbstractContextManager:
     """Weights created inside are called `name/...`, below the names of the enclosing scopes."""
     return config.holding(_scope_name, _scope_name.get() + name + "/")
 
