@@ -33,7 +33,7 @@ def whole_number(value: Any, name: str, least: int | None = None, *, up: bool = 
     found = None
     if not isinstance(value, (bool, np.bool_)):
         if up and isinstance(value, numbers.Real) and math.isfinite(value):
-            found = math.ceil(value)
+            found = int(math.ceil(value))
         elif hasattr(value, "__index__") and np.ndim(value) == 0:
             found = operator.index(value)
     if found is None or (least is not None and found < least):

@@ -80,7 +80,7 @@ class Optimizer(Formula):
         own = {"updates": [], "declared": [], "_watched": None, "_alone": None, "_loaded": self.get_weights() or None}
         return {**vars(self), **own}
 
-    def _number(self, name, value):
+    def _number(self, name, value) -> Any:
         """`value`, one number or None."""
         if value is None or isinstance(value, numbers.Real) or getattr(value, "shape", None) == ():
             return value
