@@ -290,7 +290,7 @@ class Run:
 def shuffled_batches(generator: Any, rows: np.ndarray, batch_size: int) -> np.ndarray:
     """`rows`, (n,), with its whole batches in another order, by numpy's `generator`; what is left stays last."""
     whole = len(rows) // batch_size * batch_size
-    batches = np.array(rows[:whole]).reshape(-1, batch_size)
+    batches = np.array(rows[:whole]).reshape(-1, min(batch_size, max(whole, 1)))
     generator.shuffle(batches)
     return np.append(batches.ravel(), rows[whole:])
 
