@@ -1,7 +1,6 @@
 """Small checks of what users pass: counts, class numbers, arrays that hide something."""
 
 import math
-import numbers
 import operator
 import reprlib
 import warnings
@@ -32,8 +31,8 @@ def whole_number(value: Any, name: str, least: int | None = None, *, up: bool = 
     """
     found = None
     if not isinstance(value, (bool, np.bool_)):
-        if up and isinstance(value, numbers.Real) and math.isfinite(value):
-            found = int(math.ceil(value))
+        if up and isinstance(value, (float, np.floating)) and math.isfinite(value):
+            found = math.ceil(float(value))
         elif hasattr(value, "__index__") and np.ndim(value) == 0:
             found = operator.index(value)
     if found is None or (least is not None and found < least):
