@@ -357,12 +357,12 @@ def _misfit(target, shape, loss) -> str:
 def _labelled(target, shape, loss, where):
     """`target`, its numbers checked where it holds those of classes and lies on the host. (The loss of others is NaN;
     Keras refuses them on a CPU.)"""
-    known = traits.of(loss).targets == "classes" and shape is not None and shape[-1] is not None
-    if not known or target is None or isinstance(target, (Computed, jax.Array)):
+    classes = shape[-1] if traits.of(loss).targets == "classes" and shape is not None else None
+    if classes is None or target is None or isinstance(target, (Computed, jax.Array)):
         return target
     if is_lazy(target):
         return _CheckedRows(target, target.dtype, lambda rows: _labelled(rows, shape, loss, where))
-    wrong = wrong_labels(target, shape[-1])
+    wrong = wrong_labels(target, classes)
     if wrong:
         raise ValueError(f"{where} has {wrong} (loss: {_title(loss)}).")
     return target

@@ -1,7 +1,6 @@
 """Small checks of what users pass: counts, class numbers, arrays that hide something."""
 
 import math
-import operator
 import reprlib
 import warnings
 from typing import Any
@@ -34,7 +33,7 @@ def whole_number(value: Any, name: str, least: int | None = None, *, up: bool = 
         if up and isinstance(value, (float, np.floating)) and math.isfinite(value):
             found = math.ceil(float(value))
         elif hasattr(value, "__index__") and np.ndim(value) == 0:
-            found = operator.index(value)
+            found = int(value)
     if found is None or (least is not None and found < least):
         bound = "" if least is None else f" of at least {least}"
         raise ValueError(f"{name} must be a whole number{bound}. Found: {reprlib.repr(value)}")
