@@ -186,11 +186,12 @@ def graph_from_config(cls: type, config: dict, custom_objects: CustomObjects = N
     Raises:
         ValueError: if a class is not known, or the calls do not make a graph.
     """
-    rebuild = _Rebuild(config, custom_objects)
-    rebuild.call_all()
-    inputs = [rebuild.symbol(*place) for place in config["input_layers"]]
-    outputs = [rebuild.symbol(*place) for place in config["output_layers"]]
-    return cls(inputs=inputs, outputs=outputs, name=config.get("name"))
+    with at("graph", config):
+        rebuild = _Rebuild(config, custom_objects)
+        rebuild.call_all()
+        inputs = [rebuild.symbol(*place) for place in config["input_layers"]]
+        outputs = [rebuild.symbol(*place) for place in config["output_layers"]]
+        return cls(inputs=inputs, outputs=outputs, name=config.get("name"))
 
 
 # ----------------------------------------------------------------------------------------------------------- stacks
@@ -216,10 +217,11 @@ def sequential_from_config(cls: type, config: dict | list, custom_objects: Custo
     A list of layer configs, as older files have it, is read too.
     """
     described = isinstance(config, dict)
-    model = cls(name=config.get("name") if described else None)
-    for layer in _layers_from_configs(config["layers"] if described else config, custom_objects):
-        model.add(layer)
-    shape = config.get("build_input_shape") if described else None
-    if shape and not model.inputs:
-        model.build(tuple(shape))
-    return model
+    with at("stack", config):
+        model = cls(name=config.get("name") if described else None)
+        for layer in _layers_from_configs(config["layers"] if described else config, custom_objects):
+            model.add(layer)
+        shape = config.get("build_input_shape") if described else None
+        if shape and not model.inputs:
+            model.build(tuple(shape))
+        return model

@@ -28,6 +28,7 @@ from jkeras.layers.arguments import (
 )
 from jkeras.serialize.code import Written, known_function
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
+from jkeras.serialize.trust import shown
 from jkeras.typing import CustomObjects, Shape
 from jkeras.utils.generic_utils import func_dump, func_load
 
@@ -577,6 +578,7 @@ class Lambda(Layer):
                 allowed.
         """
         config = dict(config)
+        named = config.get("function") if config.get("function_type") == "function" else None
         for part in ("function", "output_shape"):
             kind = config.pop(part + "_type", "raw")
             stands_for = config.get("name") if part == "function" else f"{config.get('name')}_output_shape"
@@ -602,4 +604,9 @@ class Lambda(Layer):
             name: np.array(value["value"]) if isinstance(value, dict) and value.get("type") == "ndarray" else value
             for name, value in (config.get("arguments") or {}).items()
         }
+        surplus = [name for name in config["arguments"] if named and not has_arg(config["function"], name)]
+        if surplus:
+            raise ValueError(
+                f"Layer {config.get('name')} (Lambda): the function {named} has no arguments {shown(surplus)}."
+            )
         return cls(**config)

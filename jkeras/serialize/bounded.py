@@ -313,7 +313,7 @@ class Stored:
     def __init__(self, dataset: Any, budget: _Budget):
         self._dataset, self._budget = dataset, budget
         self.dtype, self.shape = dataset.dtype, dataset.shape
-        if self.dtype.kind not in "biufc":
+        if self.dtype.kind not in "biufcS":
             raise LoadError(f"it has the type {self.dtype}; numbers were expected.")
         self.size = math.prod(self.shape)
 

@@ -54,7 +54,7 @@ def writing(target: Any) -> Iterator[Any]:
         yield target
         target.file.flush()
         return
-    with files.whole_file(target) as aside, h5py.File(aside, "x") as file:
+    with files.whole_file(target) as aside, h5py.File(aside, "w", locking=False) as file:
         yield file
 
 

@@ -9,6 +9,8 @@ __all__ = ["parsed_json", "parsed_yaml"]
 
 #: Digits of whole numbers; of longer ones (and of those in base 60) YAML's reader takes quadratic time.
 _DIGITS = 100
+#: Its time is quadratic in the depth of brackets, too, of which Keras writes few.
+_BRACKETS = 100
 
 
 def parsed_json(text: Any) -> Any:
@@ -30,6 +32,11 @@ def parsed_yaml(text: Any) -> Any:
 
     class Loader(yaml.SafeLoader):
         """YAML's safe loader, and the harmless tags that Keras writes: tuples, and the texts of Python 2."""
+
+        def fetch_flow_collection_start(self, token):
+            if self.flow_level > _BRACKETS:
+                raise LoadError(f"brackets are nested deeper than {_BRACKETS} levels.")
+            super().fetch_flow_collection_start(token)
 
         def flatten_mapping(self, node):
             if any(key.tag.endswith(":merge") for key, _ in node.value):

@@ -157,7 +157,8 @@ def shown(value: Any) -> str:
 def _cut(text, length=80) -> str:
     """`text` in one line of at most `length` characters."""
     text = " ".join(str(text[: 4 * length]).split())
-    return text if len(text) <= length else f"{text[: length // 2]} ... {text[-(length // 2) :]}"
+    half = length // 2 - 3
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
 # ---------------------------------------------------------------------------------------------------------- limits
@@ -212,7 +213,8 @@ def check_nesting(value: Any, text_length: int = 0) -> Any:
         text_length: of the text that it was read from.
 
     Raises:
-        LoadError: if it is nested too deep, or holds itself, or its parts are repeated too often.
+        LoadError: if it is nested too deep, or holds itself; if there is a text, also if its parts are repeated too
+            often, or are no plain data.
     """
     left = EXPANDED_PARTS + text_length if text_length else None
     open_parts = [iter((value,))]
@@ -227,6 +229,8 @@ def check_nesting(value: Any, text_length: int = 0) -> Any:
                     if left < 0:
                         raise LoadError(f"it has aliases that stand for more than {EXPANDED_PARTS} parts.")
                 break
+            if left is not None and not isinstance(part, (str, int, float, type(None))):
+                raise LoadError(f"it holds {shown(part)}; numbers, texts, lists and dicts were expected.")
         else:
             open_parts.pop()
     return value

@@ -60,16 +60,15 @@ class HDF5Matrix:
     ):
         self._arguments = (datapath, dataset, start, end, normalizer)
         self._file = _open(self.refs, datapath)
+        self.start, self.normalizer = start, normalizer
         with at(str(datapath)):
             self.data: Any = Group(self._file).dataset(dataset)
-        self.start = start
-        self.end = len(self.data) if end is None else end
-        if not 0 <= self.start <= self.end <= len(self.data):
-            raise ValueError(
-                f"HDF5Matrix: start={start} and end={end} must be rows, in this order, of the dataset {dataset!r}, "
-                f"which has {len(self.data)}."
-            )
-        self.normalizer = normalizer
+            self.end = len(self.data) if end is None else end
+            if not 0 <= self.start <= self.end <= len(self.data):
+                raise ValueError(
+                    f"HDF5Matrix: start={start} and end={end} must be rows, in this order, of the dataset {dataset!r}, "
+                    f"which has {len(self.data)}."
+                )
         first = self._read(slice(0, 1))
         self._row_shape, self._dtype = first.shape[1:], first.dtype
 
@@ -223,7 +222,7 @@ class H5Dict:
         held = Group(self.data)
         if attr in held:
             value = held.found(attr)
-            return np.asarray(held.dataset(attr)) if hasattr(value, "dtype") else self._part(value)
+            return held.stored(attr).read() if hasattr(value, "dtype") else self._part(value)
         value = held.attribute(attr)
         if value is None:
             return held.names(attr)
