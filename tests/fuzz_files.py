@@ -180,7 +180,7 @@ def with_other_values(content: bytes, draw: random.Random) -> bytes:
         elif kind == 2 and isinstance(part, list):
             part.append(copy.deepcopy(part[key]))
         else:
-            part[key] = draw.choice(VALUES)
+            part[key] = copy.deepcopy(draw.choice(VALUES))
     return json.dumps(tree).encode()
 
 

@@ -1,4 +1,6 @@
-"""Which programs are compiled with options of their own."""
+"""Which programs are compiled with options of their own, and where compiled ones are kept."""
+
+import os
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from jkeras.layers.kernels import conv, pool
-from jkeras.train import compiling
+from jkeras.train import compiling, process
 
 
 def images(filters, padding):
@@ -120,3 +122,41 @@ def test_narrow_products_are_part_of_a_chain(width, narrow):
 
     program = jax.make_jaxpr(jax.grad(loss))([np.ones((width, width))] * 150, np.ones((8, width)))
     assert (compiling.repetitions(program.jaxpr, "cpu") > 36) == narrow
+
+
+@pytest.fixture
+def no_cache():
+    """No compilation cache was chosen; afterwards it is that of before."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_the_cache_of_programs_is_made_for_its_owner_alone(tmp_path, monkeypatch, no_cache):
+    folder = tmp_path / "home" / "jkeras"
+    monkeypatch.setenv("JKERAS_COMPILATION_CACHE", str(folder))
+    for _ in range(2):
+        process.prepare.__wrapped__()
+        assert jax.config.jax_compilation_cache_dir == str(folder) and folder.stat().st_mode & 0o777 == 0o700
+        jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.mark.parametrize("trouble", ["is a link", "can be written by others", "cannot be made", "another user"])
+def test_a_cache_into_which_others_can_write_is_not_used(trouble, tmp_path, monkeypatch, no_cache):
+    folder = tmp_path / "cache"
+    if trouble == "is a link":
+        (tmp_path / "elsewhere").mkdir()
+        folder.symlink_to(tmp_path / "elsewhere")
+    elif trouble == "cannot be made":
+        folder.write_text("a file")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777 if "written" in trouble else 0o700)
+    if trouble == "another user":
+        own = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: own + 1)
+    monkeypatch.setenv("JKERAS_COMPILATION_CACHE", f"{folder}/")
+    with pytest.warns(UserWarning, match=f"Compiled programs are not kept: .*{trouble}"):
+        process.prepare.__wrapped__()
+    assert jax.config.jax_compilation_cache_dir is None

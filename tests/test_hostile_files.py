@@ -17,6 +17,7 @@ import tracemalloc
 import zipfile
 import zlib
 
+import fuzz_files
 import h5py
 import numpy as np
 import pytest
@@ -550,3 +551,9 @@ def test_shown_is_short_and_never_fails():
     circle.append(circle)
     for value in (Odd(), circle, "x" * 10**6, 16**10**5, [[[["x" * 1000] * 100] * 100] * 100] * 100, {1: {2: {3: {}}}}):
         assert len(trust.shown(value)) <= 200
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_some_damaged_files_load_or_are_refused(tmp_path):
+    outcomes = [fuzz_files.tried(number, 0, str(tmp_path)) for number in range(110)]
+    assert {outcome for _, outcome in outcomes} == {"loaded", "refused"}

@@ -1,6 +1,8 @@
 """Configs and files: what goes out comes back, files are whole or not there, reading runs no code."""
 
 import json
+import os
+import resource
 import warnings
 
 import h5py
@@ -11,7 +13,7 @@ from jkeras import backend as K
 from jkeras import layers, models, optimizers
 from jkeras.engine import saving
 from jkeras.layers import core
-from jkeras.serialize import bounded, code, hdf5
+from jkeras.serialize import bounded, checkpoint, code, files, hdf5
 from jkeras.serialize.trust import LoadError
 
 X = np.random.RandomState(0).uniform(-1, 1, (6, 4)).astype("float32")
@@ -314,6 +316,68 @@ def test_a_save_is_complete_or_did_not_happen(tmp_path, monkeypatch):
     before = path.read_bytes()
     failing(stack(), monkeypatch, path)
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("write", [models.Sequential.save, models.Sequential.save_weights])
+def test_saves_clean_up_after_killed_ones_but_not_after_others(tmp_path, write):
+    path, model = tmp_path / "model.h5", stack()
+    with files.whole_file(path) as aside:  # another writer, who is at it
+        others = os.path.basename(aside)
+        abandoned = tmp_path / f"{others[:18]}.0123abcd.part"
+        abandoned.write_text("left by a process that was killed")
+        unrelated = tmp_path / ".0123456789abcdef.0123abcd.part"
+        unrelated.write_text("of another file")
+        write(model, path)
+        assert {entry.name for entry in tmp_path.iterdir()} == {"model.h5", others, unrelated.name}
+        with open(aside, "w") as file:
+            file.write("the other writer ends later")
+    assert path.read_text() == "the other writer ends later"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"model.h5", unrelated.name}
+
+
+def test_who_may_read_a_file_stays_from_the_first_byte_on(tmp_path):
+    path, modes = tmp_path / "model.h5", []
+    for mode in (0o600, 0o640, 0o444):
+        path.touch()
+        path.chmod(mode)
+        with files.whole_file(path) as aside:
+            modes.append(os.stat(aside).st_mode & 0o077 & ~mode)
+        assert path.stat().st_mode & 0o777 == mode
+    assert modes == [0, 0, 0]
+    before = os.umask(0o027)
+    try:
+        stack().save(tmp_path / "new.h5")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.h5").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e9" * 120, "a b\n.h5"])
+def test_any_name_that_the_system_takes(tmp_path, name):
+    stack().save(tmp_path / name)
+    assert models.load_model(tmp_path / name, compile=False).output_shape == (None, 3)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what HDF5 cannot close
+def test_errors_of_the_system_name_the_file_and_leave_it(tmp_path):
+    path, model = tmp_path / "model.h5", stack()
+    model.save(path)
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))  # a disk that is full after so many bytes
+    try:
+        for write in (model.save, model.save_weights, lambda path: checkpoint.write(path, {"x": np.zeros(9999)})):
+            with pytest.raises(OSError, match=str(path)):
+                write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", tmp_path, "/dev/null"):
+        with pytest.raises(OSError, match="no file"):
+            model.save(target)
+    with pytest.raises(FileNotFoundError, match="there/model.h5"):
+        model.save(tmp_path / "not" / "there" / "model.h5")
 
 
 def test_an_existing_file_is_kept_unless_it_may_be_overwritten(tmp_path, monkeypatch):

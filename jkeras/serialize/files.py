@@ -57,7 +57,7 @@ def _naming(path):
         if path in str(error):
             raise
         if error.errno is None:  # those of HDF5
-            raise OSError(f"{path} was not written: {error}") from error
+            raise OSError(f"{path} was not written: {' '.join(str(error).split())[:400]}") from error
         raise type(error)(error.errno, f"{error.strerror}, so nothing was written", path) from error
 
 

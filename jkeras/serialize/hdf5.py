@@ -54,8 +54,14 @@ def writing(target: Any) -> Iterator[Any]:
         yield target
         target.file.flush()
         return
-    with files.whole_file(target) as aside, h5py.File(aside, "w", locking=False) as file:
-        yield file
+    with files.whole_file(target) as aside:
+        try:
+            with h5py.File(aside, "w", locking=False) as file:
+                yield file
+        except RuntimeError as error:  # as which HDF5 reports a full disk when it closes the file
+            if "errno" not in str(error):
+                raise
+            raise OSError(str(error)) from error
 
 
 # --------------------------------------------------------------------------------------------------- texts and names
