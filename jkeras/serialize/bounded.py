@@ -6,11 +6,11 @@ or, compressed, some times the size of the file.
 """
 
 import contextlib
-import functools
 import io
 import math
 import mmap
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -98,7 +98,8 @@ class _Budget:
     def __init__(self, file: Any, content: Any = None):
         self.size = self.plain = file.id.get_filesize()
         self.packed = COMPRESSED_RATIO * self.size + COMPRESSED_BYTES
-        self._file, self._content = file, content
+        self._file, self._content, self._longest = file, content, None
+        self._looked_at: set = set()
 
     def take(self, count: int, packed: bool) -> None:
         self.packed -= count
@@ -106,24 +107,37 @@ class _Budget:
         if self.packed < 0 or self.plain < 0:
             raise LoadError(f"it claims {count} bytes, more than there can be in a file of {self.size} bytes.")
 
-    @functools.cached_property
-    def longest_text(self) -> int:
-        """How long the longest text of variable length can be, in bytes.
-
-        Raises:
-            LoadError: if a heap, where such are, is damaged.
-        """
+    @contextlib.contextmanager
+    def _bytes(self):
+        """The bytes of the file."""
         if self._content is None and not os.path.isfile(self._file.filename):
             self._content = self._file.id.get_file_image()
         if self._content is not None:
-            return _longest(self._content)
+            yield self._content
+            return
         with open(self._file.filename, "rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _longest(content)
+            yield content
 
-    def check_text(self, count: int, width: int, variable: bool) -> None:
-        """Whether an attribute may have so many entries, of this width or of variable length."""
-        if count * width > self.size or variable and count * self.longest_text > TEXT_BYTES + self.size:
-            raise LoadError(f"its {count} entries are more than there can be in a file of {self.size} bytes.")
+    def check_text(self, name: str, stored: Any, kind: Any) -> None:
+        """Whether an attribute, of texts or numbers, claims no more than there can be, and no heap is damaged.
+
+        Arguments:
+            stored, kind: the attribute and its type, of h5py's lower level.
+        """
+        count = math.prod(stored.shape or ())
+        too_many = LoadError(f"its {count} entries claim more than there can be in a file of {self.size} bytes.")
+        if count * kind.get_size() > self.size:
+            raise too_many
+        if not hasattr(kind, "is_variable_str") or not kind.is_variable_str() or (name, count) in self._looked_at:
+            return
+        with self._bytes() as content:
+            if self._longest is None:
+                self._longest = _longest(content)
+            usual = stored.get_storage_size() == 16 * count and not kind.committed()
+            claimed = _lengths(content, name.encode() + b"\0") if usual else []
+        if not claimed or max(claimed) > self._longest or count * self._longest > TEXT_BYTES + self.size:
+            raise too_many
+        self._looked_at.add((name, count))
 
     def check(self, dataset) -> None:
         """Whether an h5py data set, its pieces and its rows, are of sizes that there may be in a file of this size."""
@@ -201,8 +215,9 @@ class Group:
             texts = isinstance(kind, h5t.TypeStringID)
             if not texts and not isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID, h5t.TypeEnumID)):
                 raise LoadError(f"it is of the type {type(kind).__name__}; text or numbers were expected.")
-            count = math.prod(stored.shape or ())
-            self._budget.check_text(count, kind.get_size(), texts and kind.is_variable_str())
+            if stored.shape is None or not math.prod(stored.shape):
+                return None if stored.shape is None else np.array([])
+            self._budget.check_text(name, stored, kind)
             value = self._group.attrs[name]
             return None if isinstance(value, h5py.Empty) else value
 
@@ -270,6 +285,35 @@ class Group:
     def arrays(self) -> "list[Stored]":
         """The arrays of this group, in the order of `weight_names`, not yet read."""
         return [self.stored(name) for name in self.names("weight_names")]
+
+
+def _lengths(content, mark: bytes) -> list:
+    """The lengths that texts of variable length claim in the attributes of a name: the library takes that much memory
+    before it looks.
+
+    An attribute is a header with the sizes of what follows, its name, type and shape, and for each text 16 bytes, which
+    begin with its length.
+    """
+    lengths: list = []
+    place = content.find(mark)
+    while place >= 0:
+        for start, versions in ((place - 8, (1, 2)), (place - 9, (3,))):
+            if start < 0 or content[start] not in versions:
+                continue
+            unit = 8 if content[start] == 1 else 1
+            sizes = struct.unpack("<HHH", content[start + 2 : start + 8])
+            kind, shape, first = place + np.cumsum([-(-size // unit) * unit for size in sizes])
+            if content[kind : kind + 1] and content[kind] % 16 == _VARIABLE and content[shape : shape + 1]:
+                sizes_at = shape + (8 if content[shape] == 1 else 4)
+                count = math.prod(struct.unpack_from(f"<{content[shape + 1]}Q", content[sizes_at:first].ljust(255 * 8)))
+                texts = content[first : first + 16 * min(count, len(content))]
+                lengths += [length for length, *_ in struct.iter_unpack("<IQI", texts[: len(texts) // 16 * 16])]
+        place = content.find(mark, place + 1)
+    return lengths
+
+
+#: What HDF5 calls the class of types of variable length.
+_VARIABLE = 9
 
 
 def _longest(content) -> int:
