@@ -48,7 +48,7 @@ def reading(source: Any) -> Iterator["Group"]:
             yield Group(source)
     else:
         named = isinstance(source, (str, os.PathLike))
-        content = None if named else _content(source)
+        content: Any = None if named else _content(source)
         with open_file(source if named else io.BytesIO(content)) as file, at(str(source) if named else "the bytes"):
             yield Group(file, _Budget(file, content))
 
@@ -96,6 +96,8 @@ class _Budget:
     """
 
     def __init__(self, file: Any, content: Any = None):
+        if file.mode != "r":  # what is written to it shall be found in it
+            file.flush()
         self.size = self.plain = file.id.get_filesize()
         self.packed = COMPRESSED_RATIO * self.size + COMPRESSED_BYTES
         self._file, self._content, self._longest = file, content, None
