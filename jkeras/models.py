@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -237,8 +237,7 @@ class Sequential(Model):
     def __init__(self, layers: Sequence[Layer] | None = None, name: Name = None):
         Layer.__init__(self, name=name or describe.numbered_name(type(self)))
         self.inputs, self.outputs, self._layers = [], [], []
-        for layer in layers or []:
-            self.add(layer)
+        self.add_all(layers or [])
 
     @property
     def model(self) -> "Sequential":
@@ -271,7 +270,24 @@ class Sequential(Model):
             self._layers.append(layer)
             return
         self._stack = [*getattr(self, "_stack", []), layer]
-        self._reconnect()
+        if self._adding_more:
+            self._layers.append(layer)
+        else:
+            self._reconnect()
+
+    #: Whether more layers are to come before anybody asks for the graph.
+    _adding_more = False
+
+    def add_all(self, layers: Iterable[Layer]) -> None:
+        """Add layers on top, one after the other, and make the graph once, which takes as long as all of it is."""
+        self._adding_more = True
+        try:
+            for layer in layers:
+                self.add(layer)
+        finally:
+            self._adding_more = False
+            if self.outputs and not self.built:
+                self._reconnect()
 
     def _start(self, layer):
         """The input for the first layer, if its shape is known, and the layer's call on it."""

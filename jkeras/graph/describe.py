@@ -225,8 +225,7 @@ def sequential_from_config(cls: type, config: dict | list, custom_objects: Custo
     """
     described = isinstance(config, dict)
     model = cls(name=config.get("name") if described else None)
-    for layer in _layers_from_configs(config["layers"] if described else config, custom_objects):
-        model.add(layer)
+    model.add_all(_layers_from_configs(config["layers"] if described else config, custom_objects))
     shape = config.get("build_input_shape") if described else None
     if shape and not model.inputs:
         model.build(tuple(shape))

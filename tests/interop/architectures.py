@@ -30,8 +30,8 @@ class Case:
         inputs: the shapes of its inputs, batch size first; integers are marked by "int32" behind the shape.
         compiled: `compiled(k)` returns the arguments of `compile`.
         objects: `objects(k)` returns the custom objects that loading needs.
-        options: "draws": training draws random numbers, so it is only predicted with. "stateful": states are reset
-            between runs. "classes": the targets are probabilities. "double": it is of float64.
+        options: "draws": training draws random numbers, so it is only predicted with. "stateful": its inputs have a
+            batch size. "classes": the targets are probabilities. "double": it is of float64.
     """
 
     id: str
@@ -407,13 +407,14 @@ def own_objects(k):
     def small(w):
         return 0.01 * k.K.sum(k.K.abs(w))
 
-    def halves(shape, dtype=None):
-        return k.K.constant(np.full(shape, 0.5), dtype=dtype)
+    class Halves(k.initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return k.K.constant(np.full(shape, 0.5), dtype=dtype)
 
     class Slow(k.optimizers.SGD):
         pass
 
-    found = {"swish": swish, "off": off, "far": far, "small": small, "halves": halves, "Slow": Slow}
+    found = {"swish": swish, "off": off, "far": far, "small": small, "Halves": Halves, "Slow": Slow}
     found["Affine"] = type(user_layer(k))
     return found
 
@@ -421,7 +422,7 @@ def own_objects(k):
 def brought(k):
     own = own_objects(k)
     x = k.Input((4,))
-    y = k.Dense(3, activation=own["swish"], kernel_initializer=own["halves"], kernel_regularizer=own["small"])(x)
+    y = k.Dense(3, activation=own["swish"], kernel_initializer=own["Halves"](), kernel_regularizer=own["small"])(x)
     return k.Model(x, k.Activation(own["swish"])(own["Affine"]()(y)))
 
 

@@ -64,8 +64,9 @@ class _Run:
         )
 
     def _from_the_start(self, model, function):
-        if "stateful" in self.case.options:
-            model.reset_states()
+        for layer in model.layers:  # Keras's `model.reset_states` leaves `Bidirectional` out
+            if getattr(getattr(layer, "forward_layer", layer), "stateful", False):
+                layer.reset_states()
         return function(self.case.arrays())
 
 
@@ -76,8 +77,6 @@ def write(k, name, path):
         model.compile(**run.case.compiled(k))
         if run.case.trains:
             run.train(model, 2)
-        if "stateful" in run.case.options:
-            model.reset_states()
         model.save(path)
         return {"graph": json.loads(model.to_json()), "predictions": plain(run.predict(model))}
 
@@ -92,7 +91,7 @@ def read(k, name, path):
             "optimizer": [type(model.optimizer).__name__, model.optimizer.get_config()],
             "state": plain(model.optimizer.get_weights()),
             "metrics_names": model.metrics_names,
-            "weights": [weight.name for weight in model.weights],
+            "shapes": [list(np.shape(weight)) for weight in model.get_weights()],
         }
         if run.case.trains:
             found["losses"] = run.train(model, 3)
