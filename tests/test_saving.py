@@ -131,6 +131,29 @@ def test_the_shape_that_keras_writes_for_embeddings_of_several_sizes():
     assert models.Sequential([layers.Embedding.from_config(config)]).output_shape == (None, 3, 4, 2)
 
 
+def test_the_graph_of_a_stack_is_made_once(monkeypatch):
+    made = []
+    connect = models.Sequential.make_graph
+    monkeypatch.setattr(models.Sequential, "make_graph", lambda *given, **how: made.append(connect(*given, **how)))
+    model = models.Sequential([layers.Dense(2, input_shape=(2,)), *(layers.Dense(2) for _ in range(5))])
+    again = models.Sequential.from_config(model.get_config())
+    assert len(made) == 2 and len(model.layers) == len(again.layers) == 6
+    again.add_all([])
+    again.add_all([layers.Dense(3), layers.Dense(1)])
+    assert len(made) == 3 and again.output_shape == (None, 1)
+    with pytest.raises(TypeError, match="must be an instance of class Layer"):
+        again.add_all([layers.Dense(4), "dense"])
+    assert again.output_shape == (None, 4)
+
+
+def test_what_a_dict_gives_under_a_layer_is_for_all_its_outputs():
+    x = layers.Input((2, 2))
+    model = models.Model(x, layers.GRU(2, return_state=True, name="gru")(x))
+    model.compile("sgd", {"gru": "mse"}, loss_weights={"gru": 0.5}, metrics={"gru": "mae"})
+    losses = model.evaluate(np.zeros((1, 2, 2)), [np.ones((1, 2))] * 2, verbose=0)
+    close(losses, [1, 1, 1, 1, 1])
+
+
 # ------------------------------------------------------------------------------------------------------------- copies
 
 
