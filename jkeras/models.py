@@ -1,7 +1,8 @@
 """`Model` and `Sequential`: Keras's way of writing models, a thin shell around the pure core."""
 
+import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,15 @@ __all__ = [
     "Input", "InputLayer", "Layer", "Model", "Sequential", "clone_model", "load_model", "model_from_config",
     "model_from_json", "model_from_yaml", "save_model",
 ]  # fmt: skip
+
+
+#: What a network keeps of its graph, which copies make anew, and of its runs, which they do not have.
+_OF_RUNS = {"_trainer", "_spec", "_symbols", "history"}
+_OF_GRAPH = _OF_RUNS | {
+    "_mapping", "default_devices", "_inbound_nodes", "_outbound_nodes", "_layers", "_stack", "_names",
+    "_nodes_by_depth", "_outside", "_second_places", "calls", "input_layers", "inputs", "nodes", "output_layers",
+    "outputs",
+}  # fmt: skip
 
 
 class Model(Trainable):
@@ -114,6 +124,32 @@ class Model(Trainable):
     def __reduce__(self):
         return saving.unpickle_model, (saving.pickle_model(self),)
 
+    def __deepcopy__(self, memo):
+        """The same graph of copies of the layers, with their weights; compiled alike, with a copy of the optimizer."""
+        memo |= {id(variable): variable for variable in self.outside.values()} if self.built else {}
+        memo[id(self)] = twin = copy.copy(self)
+        rest = {name: value for name, value in vars(self).items() if name not in _OF_GRAPH}
+        twin.__dict__.update(dict.fromkeys(_OF_RUNS), _inbound_nodes=[], _outbound_nodes=[])
+        if self.is_subclassed:
+            twin.__dict__.update(copy.deepcopy(rest, memo), inputs=[], outputs=[], _layers=[], built=False)
+            if self.built:
+                twin.build([tuple(symbol.shape) for symbol in self.inputs])
+        else:
+            inputs = {layer: _clone_layer(layer) for layer in self._layers if isinstance(layer, InputLayer)}
+            copies = inputs | {layer: copy.deepcopy(layer, memo) for layer in self._layers if layer not in inputs}
+            tensors = [inputs[layer]._inbound_nodes[0].result for layer in (self.input_layers if self.built else [])]
+            made = _calls_made(self, tensors, copies)
+            memo |= {id(one): other for one, other in [*copies.items(), *made.items()]}
+            twin.__dict__.update(copy.deepcopy(rest, memo), _layers=[copies[layer] for layer in self._layers])
+            twin._stack = [copies[layer] for layer in getattr(self, "_stack", [])]
+            if self.built:
+                twin.make_graph(tensors, [made[symbol] for symbol in self.outputs], self.output_names)
+        if self.optimizer is not None and self.optimizer.state is not None:
+            with twin.trainer.core.precision():
+                twin.trainer.begin()
+                twin.optimizer.state = self.optimizer.state
+        return twin
+
     def get_config(self):
         """The graph as nested dicts: layers, their calls, inputs and outputs.
 
@@ -201,8 +237,7 @@ class Sequential(Model):
     def __init__(self, layers: Sequence[Layer] | None = None, name: Name = None):
         Layer.__init__(self, name=name or describe.numbered_name(type(self)))
         self.inputs, self.outputs, self._layers = [], [], []
-        for layer in layers or []:
-            self.add(layer)
+        self.add_all(layers or [])
 
     @property
     def model(self) -> "Sequential":
@@ -235,7 +270,24 @@ class Sequential(Model):
             self._layers.append(layer)
             return
         self._stack = [*getattr(self, "_stack", []), layer]
-        self._reconnect()
+        if self._adding_more:
+            self._layers.append(layer)
+        else:
+            self._reconnect()
+
+    #: Whether more layers are to come before anybody asks for the graph.
+    _adding_more = False
+
+    def add_all(self, layers: Iterable[Layer]) -> None:
+        """Add layers on top, one after the other, and make the graph once, which takes as long as all of it is."""
+        self._adding_more = True
+        try:
+            for layer in layers:
+                self.add(layer)
+        finally:
+            self._adding_more = False
+            if self.outputs and not self.built:
+                self._reconnect()
 
     def _start(self, layer):
         """The input for the first layer, if its shape is known, and the layer's call on it."""
@@ -365,13 +417,19 @@ def clone_model(model: Model, input_tensors: Any = None) -> Model:
             )
         tensors = [tensor if hasattr(tensor, "_keras_history") else Input(tensor=tensor) for tensor in tensors]
     copies = {layer: _clone_layer(layer) for layer in model._layers if not isinstance(layer, InputLayer)}
+    made = _calls_made(model, tensors, copies)
+    return Model(tensors, [made[symbol] for symbol in model.outputs], name=model.name)
+
+
+def _calls_made(model, tensors, copies) -> dict:
+    """symbol of `model` -> what stands for it where the layers are `copies`, called on `tensors`."""
     made = dict(zip(model.inputs, tensors, strict=True))
     for node in model.calls:
         inputs, arguments = map_symbols(made.__getitem__, [node.call_inputs, node.arguments])
         results = copies[node.layer](inputs if len(inputs) > 1 else inputs[0], **arguments)
         results = results if isinstance(results, list) else [results]
         made.update(zip(node.outputs, results, strict=True))
-    return Model(tensors, [made[symbol] for symbol in model.outputs], name=model.name)
+    return made
 
 
 def _clone_layer(layer):

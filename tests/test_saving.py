@@ -1,13 +1,16 @@
 """Configs and files: what goes out comes back, files are whole or not there, reading runs no code."""
 
+import copy
 import json
 import os
+import pickle
 import resource
 import warnings
 
 import h5py
 import numpy as np
 import pytest
+from kit import close
 
 from jkeras import backend as K
 from jkeras import layers, models, optimizers
@@ -116,6 +119,95 @@ def test_configs_that_make_no_graph(change, message):
     change(config)
     with pytest.raises(ValueError, match=message):
         models.Model.from_config(config)
+
+
+def test_a_stack_on_a_stack_on_an_input_states_its_shape():
+    inner = models.Sequential([layers.InputLayer((4,)), layers.Dense(3)])
+    config = models.Sequential([inner, layers.Dense(2)]).get_config()
+    assert config["build_input_shape"] == config["layers"][0]["config"]["build_input_shape"] == (None, 4)
+    assert models.Sequential.from_config(config).output_shape == (None, 2)
+
+
+def test_the_shape_that_keras_writes_for_embeddings_of_several_sizes():
+    config = layers.Embedding(5, 2, input_length=(3, 4)).get_config() | {"batch_input_shape": [None, [3, 4]]}
+    assert models.Sequential([layers.Embedding.from_config(config)]).output_shape == (None, 3, 4, 2)
+
+
+def test_the_graph_of_a_stack_is_made_once(monkeypatch):
+    made = []
+    connect = models.Sequential.make_graph
+    monkeypatch.setattr(models.Sequential, "make_graph", lambda *given, **how: made.append(connect(*given, **how)))
+    model = models.Sequential([layers.Dense(2, input_shape=(2,)), *(layers.Dense(2) for _ in range(5))])
+    again = models.Sequential.from_config(model.get_config())
+    assert len(made) == 2 and len(model.layers) == len(again.layers) == 6
+    again.add_all([])
+    again.add_all([layers.Dense(3), layers.Dense(1)])
+    assert len(made) == 3 and again.output_shape == (None, 1)
+    with pytest.raises(TypeError, match="must be an instance of class Layer"):
+        again.add_all([layers.Dense(4), "dense"])
+    assert again.output_shape == (None, 4)
+
+
+def test_what_a_dict_gives_under_a_layer_is_for_all_its_outputs():
+    x = layers.Input((2, 2))
+    model = models.Model(x, layers.GRU(2, return_state=True, name="gru")(x))
+    model.compile("sgd", {"gru": "mse"}, loss_weights={"gru": 0.5}, metrics={"gru": "mae"})
+    losses = model.evaluate(np.zeros((1, 2, 2)), [np.ones((1, 2))] * 2, verbose=0)
+    close(losses, [1, 1, 1, 1, 1])
+
+
+# ------------------------------------------------------------------------------------------------------------- copies
+
+
+class Halves(models.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs) / 2.0
+
+
+def of_own_parts():
+    """What no file could hold: a variable among the arguments, functions and classes without names, an added loss."""
+
+    class Plus(layers.Layer):
+        def call(self, inputs):
+            return inputs + 1.0
+
+    x, factor = layers.Input((4,)), K.variable(3.0)
+    y = Plus()(layers.Lambda(lambda t, factor: t * factor, arguments={"factor": factor})(x))
+    model = models.Model(x, layers.Dense(3, activation=lambda t: t)(y))
+    model.add_loss(K.mean(K.square(y)))
+    model.parts, model.factor = [model.layers[-1], y], factor
+    return model
+
+
+@pytest.mark.parametrize("build", [*MODELS, of_own_parts, Halves])
+def test_deep_copies_train_alike_and_apart(build):
+    model = build()
+    model.compile(optimizers.Adam(0.1), lambda y_true, y_pred: K.mean(K.square(y_true - y_pred)))
+    model.train_on_batch(X, Y)
+    twin = copy.deepcopy(model)
+    assert type(twin) is type(model) and not set(twin.layers) & set(model.layers)
+    close(twin.optimizer.get_weights(), model.optimizer.get_weights(), 0)
+    expected = [model.train_on_batch(X, Y) for _ in range(2)]
+    close([twin.train_on_batch(X, Y) for _ in range(2)], expected)
+    close(twin.predict(X), model.predict(X))
+    if build is of_own_parts:
+        assert twin.parts[0] is twin.layers[-1] and twin.layers[1].arguments["factor"] is model.factor
+        again = models.Model.from_config(model.get_config(), {"Plus": type(model.layers[2]), "<lambda>": lambda t: t})
+        assert again.layers[1].arguments["factor"] is model.factor
+
+
+def test_layers_of_a_deep_graph_are_copied_and_pickled_alone():
+    x = y = layers.Input((2,))
+    for _ in range(60):
+        y = layers.Dense(2)(y)
+    model = models.Model(x, y)
+    for again in copy.deepcopy(model.layers[30]), pickle.loads(pickle.dumps(model.layers[30])):
+        close(again.get_weights(), model.layers[30].get_weights(), 0)
+        assert again._inbound_nodes == []
 
 
 # -------------------------------------------------------------------------------------------------------- the layout

@@ -112,16 +112,19 @@ def _fitted(array, variable, reshape):
     return np.asarray(array, dtype=jnp.dtype(variable.dtype)) if array.shape == variable.shape else None
 
 
-def _arrays(group: Group, name: str, layer, reshape) -> list:
-    """The arrays under `name` as weights of `layer`. If there is far more than its weights hold, which no conversion
-    makes fit, then something of the same shapes."""
-    stored = group[name].arrays()
+def _origin(group: Group) -> tuple:
+    """The version of Keras and the backend whose weights are in `group`."""
+    return group.text("keras_version") or "1", group.text("backend")
+
+
+def _arrays(stored: list, origin: tuple, layer, reshape) -> list:
+    """Arrays of a file as weights of `layer`. If there is far more than its weights hold, which no conversion makes
+    fit, then something of the same shapes."""
     if sum(one.size for one in stored) > 2 * sum(math.prod(weight.shape) for weight in layer.weights):
         return [one.stand_in() for one in stored]
     arrays = [one.read() for one in stored]
     with at(f"the weights of layer {layer.name}", [array.shape for array in arrays]):
-        version, backend = group.text("keras_version") or "1", group.text("backend")
-        return preprocess_weights_for_loading(layer, arrays, version, backend, reshape)
+        return preprocess_weights_for_loading(layer, arrays, *origin, reshape)
 
 
 def load_weights_from_hdf5_group(f: Any, layers: Sequence, reshape: bool = False) -> None:
@@ -143,15 +146,15 @@ def load_weights_from_hdf5_group_by_name(
 def _matched_by_order(group, layers, reshape) -> list:
     """(variable, value) pairs: the n-th layer with weights gets the weights of the n-th such layer in the file."""
     layers = [layer for layer in layers if layer.weights]
-    names = [name for name in group.names("layer_names") if group[name].names("weight_names")]
-    if len(names) != len(layers):
+    found = [(name, stored) for name in group.names("layer_names") if (stored := group[name].arrays())]
+    if len(found) != len(layers):
         raise ValueError(
-            f"You are trying to load a weight file containing {len(names)} layers into a model with {len(layers)} "
+            f"You are trying to load a weight file containing {len(found)} layers into a model with {len(layers)} "
             "layers."
         )
-    pairs = []
-    for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        arrays, variables = _arrays(group, name, layer, reshape), layer.weights
+    pairs, origin = [], _origin(group)
+    for number, ((name, stored), layer) in enumerate(zip(found, layers, strict=True)):
+        arrays, variables = _arrays(stored, origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             raise ValueError(
                 f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} '
@@ -168,13 +171,13 @@ def _matched_by_order(group, layers, reshape) -> list:
 
 def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
     """(variable, value) pairs: each layer gets the weights under its name; names that one side lacks are left out."""
-    by_name = {layer.name: layer for layer in layers}
+    by_name, origin = {layer.name: layer for layer in layers}, _origin(group)
     pairs = []
     for number, name in enumerate(group.names("layer_names")):
         if name not in by_name:
             continue
         layer = by_name[name]
-        arrays, variables = _arrays(group, name, layer, reshape), layer.weights
+        arrays, variables = _arrays(group[name].arrays(), origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             if not skip_mismatch:
                 raise ValueError(

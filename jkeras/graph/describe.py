@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from jkeras.graph.layer import Layer
-from jkeras.graph.tensor import unique_number
+from jkeras.graph.tensor import symbols_in, unique_number
 from jkeras.graph.topology import Network
 from jkeras.serialize.objects import deserialize_keras_object
 from jkeras.serialize.trust import LoadError, Unknown, at, shown
@@ -62,6 +62,11 @@ def _layers_from_configs(configs, custom_objects):
             layers.append(layer_from_config(config, custom_objects))
     unknown.tell()
     return layers
+
+
+def _apart(configs: Any) -> Any:
+    """A deep copy, in which variables that the arguments of a function hold are the same: it reads them."""
+    return copy.deepcopy(configs, {id(symbol): symbol for symbol in symbols_in(configs)})
 
 
 # ----------------------------------------------------------------------------------------------------------- graphs
@@ -127,7 +132,7 @@ def graph_config(network: Network) -> dict:
         "input_layers": [_coordinates(symbol, places) for symbol in network.inputs],
         "output_layers": [_coordinates(symbol, places) for symbol in network.outputs],
     }
-    return copy.deepcopy(config)
+    return _apart(config)
 
 
 class _Rebuild:
@@ -200,13 +205,16 @@ def graph_from_config(cls: type, config: dict, custom_objects: CustomObjects = N
 def sequential_config(model: Any) -> dict:
     """The config of a stack: its name and the configs of its layers.
 
-    Where no layer states the input's shape (it was given to `build`, or came with the data), the stack does.
+    Where no layer states the input's shape (it was given to `build` or to an `InputLayer`, which stacks leave out, or
+    came with the data), the stack does. Keras looks for it at the very first layer, also inside of a first stack.
     """
     layers = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in model.layers]
-    config = {"name": model.name, "layers": copy.deepcopy(layers)}
+    config = {"name": model.name, "layers": _apart(layers)}
     if model.inputs and model.layers:
         first = model.layers[0]
-        if not isinstance(first, Network) and getattr(first, "batch_input_shape", None) is None:
+        while isinstance(first, Network) and first.layers:
+            first = first.layers[0]
+        if getattr(first, "batch_input_shape", None) is None:
             config["build_input_shape"] = model.inputs[0].shape
     return config
 
@@ -219,8 +227,7 @@ def sequential_from_config(cls: type, config: dict | list, custom_objects: Custo
     described = isinstance(config, dict)
     with at("stack", config):
         model = cls(name=config.get("name") if described else None)
-        for layer in _layers_from_configs(config["layers"] if described else config, custom_objects):
-            model.add(layer)
+        model.add_all(_layers_from_configs(config["layers"] if described else config, custom_objects))
         shape = config.get("build_input_shape") if described else None
         if shape and not model.inputs:
             model.build(tuple(shape))

@@ -485,6 +485,10 @@ class Layer(NodeAccess, HoldsWeights, Questions):
         twin._added = {what: list(added) for what, added in self.__dict__.get("_added", {}).items()}
         return twin
 
+    def __getstate__(self):
+        """What deep copies and pickles hold: the layer and its weights, not the calls that were made of it."""
+        return {**vars(self), "_inbound_nodes": [], "_outbound_nodes": []}
+
     def twin(self):
         """A copy that shares the weights, for one call of user code."""
         twin = copy.copy(self)

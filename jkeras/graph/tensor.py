@@ -297,9 +297,11 @@ class Variable(SymbolicTensor):
     def __getstate__(self):
         return {
             **super().__getstate__(),
-            "_value": self._value if self._owner is None else self.current(),
+            "_value": self.current(),
+            "draw": None,
             "_owner": None,
             "_made_in": None,
+            "_penalty": (None, None),
         }
 
     def device_value(self):

@@ -558,7 +558,7 @@ class Lambda(Layer):
         # The variables that the function is handed are not its own: the copy reads the same.
         memo |= {id(symbol): symbol for symbol in symbols_in(self.arguments)}
         memo[id(self)] = twin = copy.copy(self)
-        twin.__dict__.update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
         return twin
 
     @classmethod

@@ -58,6 +58,9 @@ class Embedding(Layer):
         embeddings_constraint: ConstraintLike = None, mask_zero: bool = False,
         input_length: int | Sequence | None = None, **kwargs: Any,
     ):  # fmt: skip
+        stated = kwargs.get("batch_input_shape")
+        if stated and isinstance(stated[-1], (list, tuple)):  # as Keras writes it in configs
+            kwargs["batch_input_shape"] = (stated[0], *stated[-1])
         if "input_shape" not in kwargs:
             several = isinstance(input_length, (list, tuple))
             kwargs["input_shape"] = tuple(input_length) if several else (input_length or None,)

@@ -139,6 +139,14 @@ def _target_tensors(given, names) -> dict:
     return {place: symbol for place, symbol in found if symbol is not None}
 
 
+def _for_all_of_a_layer(given, model):
+    """What a dict gives under the name of a layer is for each of its outputs, which Keras calls by one name."""
+    if not isinstance(given, dict):
+        return given
+    owners = {name: layer.name for name, layer in zip(model.output_names, model.output_layers, strict=True)}
+    return {**{name: given[owner] for name, owner in owners.items() if owner in given}, **given}
+
+
 def resolve_compile(
     model: Any, loss: Any, loss_weights: Any, metric_spec: Any, weighted_spec: Any, sample_weight_mode: Any,
     target_tensors: Any = None,
@@ -149,6 +157,10 @@ def resolve_compile(
         ValueError, TypeError: for unknown names in dicts, lists of the wrong length, unknown losses and metrics.
     """
     names = model.output_names
+    loss, loss_weights, metric_spec, weighted_spec, sample_weight_mode = (
+        _for_all_of_a_layer(given, model)
+        for given in (loss, loss_weights, metric_spec, weighted_spec, sample_weight_mode)
+    )
     shapes = [symbol.shape for symbol in model.outputs]
     functions = _loss_functions(loss, names)
     weights = _loss_weights(loss_weights, names)
