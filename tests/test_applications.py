@@ -3,6 +3,7 @@
 Their outputs are compared with those of the real Keras in `tests/interop`.
 """
 
+import base64
 import hashlib
 import importlib
 import io
@@ -17,7 +18,8 @@ from jkeras import applications, config
 from jkeras import backend as K
 from jkeras.applications import densenet, imagenet_utils, mobilenet, mobilenet_v2, nasnet
 from jkeras.applications.building import File
-from jkeras.layers import Conv2D, Input
+from jkeras.layers import Conv2D, Input, Lambda
+from jkeras.serialize import published
 
 IMAGE = np.array([[[0.0, 127.5, 255.0]]], "float32")
 WANTED = {
@@ -201,6 +203,21 @@ def test_other_mistakes():
         nasnet.NASNet(penultimate_filters=100)
 
 
+def test_residual_sums_are_known_by_their_code():
+    """In files of InceptionResNetV2, which hold them as code that is never run, wherever Keras is installed."""
+    layer = Lambda(published.scaled_sum, arguments={"scale": 0.5}, name="sum")
+    written = layer.get_config()
+    code = base64.b64decode(written["function"][0])
+    assert code[:-40].startswith(b"\xe3\x02") and b"inception_resnet_v2.py" in code
+    elsewhere = code.replace(b"\x16inception_resnet_v2.py", b"\x0c/a/other.py~")
+    config = json.loads(json.dumps(written | {"function": [base64.encodebytes(elsewhere).decode(), None, None]}))
+    assert Lambda.from_config(config).function is published.scaled_sum
+    close(Lambda.from_config(config).apply({}, {}, [np.ones(2), np.full(2, 4.0)])[0], np.full(2, 3.0))
+    for other in (code[:60] + b"!" + code[61:], b"\xe3"):
+        with pytest.raises(ValueError, match="code"):
+            Lambda.from_config(config | {"function": [base64.encodebytes(other).decode(), None, None]})
+
+
 # --------------------------------------------------------------------------------------------------------- weights
 
 
@@ -219,7 +236,7 @@ def small(**arguments):
 
 
 @pytest.fixture
-def published(server, monkeypatch):
+def weights_on_server(server, monkeypatch):
     """MobileNet's smallest weights, on a server on this machine. Returns the server and the models they are of."""
     models = {True: small(weights=None), False: small(weights=None, include_top=False)}
     files = {}
@@ -232,8 +249,8 @@ def published(server, monkeypatch):
 
 
 @pytest.mark.parametrize("top", [True, False])
-def test_published_weights_are_fetched_once(published, tmp_path, top):
-    server, models = published
+def test_published_weights_are_fetched_once(weights_on_server, tmp_path, top):
+    server, models = weights_on_server
     for _ in range(2):
         assert same_bits(small(include_top=top).get_weights(), models[top].get_weights())
     name = "mobilenet_2_5_128_tf.h5" if top else "mobilenet_2_5_128_tf_no_top.h5"
@@ -244,8 +261,8 @@ def test_published_weights_are_fetched_once(published, tmp_path, top):
     )
 
 
-def test_weights_of_a_path(published, tmp_path):
-    _, models = published
+def test_weights_of_a_path(weights_on_server, tmp_path):
+    _, models = weights_on_server
     path = tmp_path / "weights.h5"
     models[False].save_weights(path)
     assert same_bits(small(include_top=False, weights=path).get_weights(), models[False].get_weights())
@@ -256,9 +273,9 @@ def test_weights_of_a_path(published, tmp_path):
         small(include_top=False, weights=path)
 
 
-def test_a_damaged_download(published, tmp_path, monkeypatch):
+def test_a_damaged_download(weights_on_server, tmp_path, monkeypatch):
     """With a digest, it is not kept; without one, the error says what to do."""
-    server, models = published
+    server, models = weights_on_server
     (path,) = (path for path in server.files if "no_top" in path)
     whole, server.files[path] = server.files[path], server.files[path][:5000]
     with pytest.raises(ValueError, match="digest .* was expected"):
@@ -272,9 +289,9 @@ def test_a_damaged_download(published, tmp_path, monkeypatch):
     assert same_bits(small(include_top=False).get_weights(), models[False].get_weights())
 
 
-def test_weights_for_images_of_no_published_size(published):
+def test_weights_for_images_of_no_published_size(weights_on_server):
     """Those for 224 are loaded, with a warning."""
-    server, _ = published
+    server, _ = weights_on_server
     with (
         pytest.warns(UserWarning, match=r"with input_shape=\(96, 96, 3\), those for 224 are loaded"),
         pytest.raises(OSError, match="URL fetch failure"),
