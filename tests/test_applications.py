@@ -18,7 +18,10 @@ from jkeras import applications, config
 from jkeras import backend as K
 from jkeras.applications import densenet, imagenet_utils, mobilenet, mobilenet_v2, nasnet
 from jkeras.applications.building import File
-from jkeras.layers import Conv2D, Input, Lambda
+from jkeras.layers import Conv2D, Dense, Input, Lambda
+from jkeras.models import Model
+from jkeras.optimizers import SGD
+from jkeras.preprocessing.image import ImageDataGenerator
 from jkeras.serialize import published
 
 IMAGE = np.array([[[0.0, 127.5, 255.0]]], "float32")
@@ -332,3 +335,48 @@ def test_each_module_knows_its_images(name):
     first = module.preprocess_input(np.array(IMAGE.T), data_format="channels_first")
     close(first, np.array(WANTED[mode]).reshape(3, 1, 1), 1e-4)
     assert module.decode_predictions is imagenet_utils.decode_predictions
+
+
+@pytest.mark.slow
+def test_fine_tuning(tmp_path):
+    """As the guides tell it: a new head on a frozen base, trained from a folder of images; then the last block, too."""
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.RandomState(0)
+    for kind, color in (("dark", 40), ("light", 210)):
+        (tmp_path / kind).mkdir()
+        for number in range(4):
+            pixels = np.clip(rng.normal(color, 30, (50, 40, 3)), 0, 255).astype("uint8")
+            image.fromarray(pixels).save(tmp_path / kind / f"{number}.png")
+    flow = ImageDataGenerator(preprocessing_function=mobilenet_v2.preprocess_input).flow_from_directory(
+        tmp_path, target_size=(96, 96), batch_size=4, class_mode="binary", seed=1
+    )
+    base = applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None, pooling="avg")
+    model = Model(base.input, Dense(1, activation="sigmoid")(base.output))
+    for layer in base.layers:
+        layer.trainable = False
+    assert len(model.trainable_weights) == 2
+    before = base.get_weights()
+    model.compile(SGD(0.01), "binary_crossentropy", metrics=["acc"])
+    history = model.fit_generator(flow, steps_per_epoch=2, epochs=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert same_bits(base.get_weights(), before)  # the moving averages, too
+    # As in Keras 2.2.4, a frozen batch normalization still normalizes by the batch while training.
+    assert abs(model.evaluate_generator(flow, steps=2)[0] - history["loss"][-1]) > 1e-3
+    tail = base.layers[base.layers.index(base.get_layer("block_16_expand")) :]
+    for layer in tail:
+        layer.trainable = True
+    model.compile(SGD(0.001), "binary_crossentropy")
+    model.fit_generator(flow, steps_per_epoch=2, epochs=1, verbose=0)
+    moved = [
+        any(not np.array_equal(*pair) for pair in zip(layer.get_weights(), old, strict=True))
+        for layer, old in zip(base.layers, layers_of(base, before), strict=True)
+        if layer.weights
+    ]
+    count = sum(bool(layer.weights) for layer in tail)
+    assert not any(moved[:-count]) and all(moved[-count:])
+
+
+def layers_of(model, arrays):
+    """The arrays of each layer."""
+    rest = list(arrays)
+    return [[rest.pop(0) for _ in layer.weights] for layer in model.layers]
