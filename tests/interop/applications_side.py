@@ -53,9 +53,11 @@ def read(keras, name, arguments, seed, folder):
     the share of the largest number that is returned."""
     told = np.load(os.path.join(folder, "told.npz"))["predictions"]
     models = []
-    for by_name in (False, True):
-        keras.backend.clear_session()
-        model = getattr(keras.applications, name)(weights=None, **arguments)
+    keras.backend.clear_session()
+    model = getattr(keras.applications, name)(weights=None, **arguments)
+    for by_name in (True, False):
+        if models:
+            model.set_weights([np.zeros_like(array) for array in models[0]])
         model.load_weights(os.path.join(folder, "weights.h5"), by_name=by_name)
         models.append(model.get_weights())
     keras.backend.clear_session()
