@@ -3,6 +3,7 @@
 Their outputs are compared with those of the real Keras in `tests/interop`.
 """
 
+import base64
 import hashlib
 import importlib
 import io
@@ -17,7 +18,11 @@ from jkeras import applications, config
 from jkeras import backend as K
 from jkeras.applications import densenet, imagenet_utils, mobilenet, mobilenet_v2, nasnet
 from jkeras.applications.building import File
-from jkeras.layers import Conv2D, Input
+from jkeras.layers import Conv2D, Dense, Input, Lambda
+from jkeras.models import Model
+from jkeras.optimizers import SGD
+from jkeras.preprocessing.image import ImageDataGenerator
+from jkeras.serialize import published
 
 IMAGE = np.array([[[0.0, 127.5, 255.0]]], "float32")
 WANTED = {
@@ -201,6 +206,21 @@ def test_other_mistakes():
         nasnet.NASNet(penultimate_filters=100)
 
 
+def test_residual_sums_are_known_by_their_code():
+    """In files of InceptionResNetV2, which hold them as code that is never run, wherever Keras is installed."""
+    layer = Lambda(published.scaled_sum, arguments={"scale": 0.5}, name="sum")
+    written = layer.get_config()
+    code = base64.b64decode(written["function"][0])
+    assert code[:-40].startswith(b"\xe3\x02") and b"inception_resnet_v2.py" in code
+    elsewhere = code.replace(b"\x16inception_resnet_v2.py", b"\x0c/a/other.py~")
+    config = json.loads(json.dumps(written | {"function": [base64.encodebytes(elsewhere).decode(), None, None]}))
+    assert Lambda.from_config(config).function is published.scaled_sum
+    close(Lambda.from_config(config).apply({}, {}, [np.ones(2), np.full(2, 4.0)])[0], np.full(2, 3.0))
+    for other in (code[:60] + b"!" + code[61:], b"\xe3"):
+        with pytest.raises(ValueError, match="code"):
+            Lambda.from_config(config | {"function": [base64.encodebytes(other).decode(), None, None]})
+
+
 # --------------------------------------------------------------------------------------------------------- weights
 
 
@@ -219,7 +239,7 @@ def small(**arguments):
 
 
 @pytest.fixture
-def published(server, monkeypatch):
+def weights_on_server(server, monkeypatch):
     """MobileNet's smallest weights, on a server on this machine. Returns the server and the models they are of."""
     models = {True: small(weights=None), False: small(weights=None, include_top=False)}
     files = {}
@@ -232,8 +252,8 @@ def published(server, monkeypatch):
 
 
 @pytest.mark.parametrize("top", [True, False])
-def test_published_weights_are_fetched_once(published, tmp_path, top):
-    server, models = published
+def test_published_weights_are_fetched_once(weights_on_server, tmp_path, top):
+    server, models = weights_on_server
     for _ in range(2):
         assert same_bits(small(include_top=top).get_weights(), models[top].get_weights())
     name = "mobilenet_2_5_128_tf.h5" if top else "mobilenet_2_5_128_tf_no_top.h5"
@@ -244,8 +264,8 @@ def test_published_weights_are_fetched_once(published, tmp_path, top):
     )
 
 
-def test_weights_of_a_path(published, tmp_path):
-    _, models = published
+def test_weights_of_a_path(weights_on_server, tmp_path):
+    _, models = weights_on_server
     path = tmp_path / "weights.h5"
     models[False].save_weights(path)
     assert same_bits(small(include_top=False, weights=path).get_weights(), models[False].get_weights())
@@ -256,9 +276,9 @@ def test_weights_of_a_path(published, tmp_path):
         small(include_top=False, weights=path)
 
 
-def test_a_damaged_download(published, tmp_path, monkeypatch):
+def test_a_damaged_download(weights_on_server, tmp_path, monkeypatch):
     """With a digest, it is not kept; without one, the error says what to do."""
-    server, models = published
+    server, models = weights_on_server
     (path,) = (path for path in server.files if "no_top" in path)
     whole, server.files[path] = server.files[path], server.files[path][:5000]
     with pytest.raises(ValueError, match="digest .* was expected"):
@@ -272,9 +292,9 @@ def test_a_damaged_download(published, tmp_path, monkeypatch):
     assert same_bits(small(include_top=False).get_weights(), models[False].get_weights())
 
 
-def test_weights_for_images_of_no_published_size(published):
+def test_weights_for_images_of_no_published_size(weights_on_server):
     """Those for 224 are loaded, with a warning."""
-    server, _ = published
+    server, _ = weights_on_server
     with (
         pytest.warns(UserWarning, match=r"with input_shape=\(96, 96, 3\), those for 224 are loaded"),
         pytest.raises(OSError, match="URL fetch failure"),
@@ -315,3 +335,48 @@ def test_each_module_knows_its_images(name):
     first = module.preprocess_input(np.array(IMAGE.T), data_format="channels_first")
     close(first, np.array(WANTED[mode]).reshape(3, 1, 1), 1e-4)
     assert module.decode_predictions is imagenet_utils.decode_predictions
+
+
+@pytest.mark.slow
+def test_fine_tuning(tmp_path):
+    """As the guides tell it: a new head on a frozen base, trained from a folder of images; then the last block, too."""
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.RandomState(0)
+    for kind, color in (("dark", 40), ("light", 210)):
+        (tmp_path / kind).mkdir()
+        for number in range(4):
+            pixels = np.clip(rng.normal(color, 30, (50, 40, 3)), 0, 255).astype("uint8")
+            image.fromarray(pixels).save(tmp_path / kind / f"{number}.png")
+    flow = ImageDataGenerator(preprocessing_function=mobilenet_v2.preprocess_input).flow_from_directory(
+        tmp_path, target_size=(96, 96), batch_size=4, class_mode="binary", seed=1
+    )
+    base = applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None, pooling="avg")
+    model = Model(base.input, Dense(1, activation="sigmoid")(base.output))
+    for layer in base.layers:
+        layer.trainable = False
+    assert len(model.trainable_weights) == 2
+    before = base.get_weights()
+    model.compile(SGD(0.01), "binary_crossentropy", metrics=["acc"])
+    history = model.fit_generator(flow, steps_per_epoch=2, epochs=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert same_bits(base.get_weights(), before)  # the moving averages, too
+    # As in Keras 2.2.4, a frozen batch normalization still normalizes by the batch while training.
+    assert abs(model.evaluate_generator(flow, steps=2)[0] - history["loss"][-1]) > 1e-3
+    tail = base.layers[base.layers.index(base.get_layer("block_16_expand")) :]
+    for layer in tail:
+        layer.trainable = True
+    model.compile(SGD(0.001), "binary_crossentropy")
+    model.fit_generator(flow, steps_per_epoch=2, epochs=1, verbose=0)
+    moved = [
+        any(not np.array_equal(*pair) for pair in zip(layer.get_weights(), old, strict=True))
+        for layer, old in zip(base.layers, layers_of(base, before), strict=True)
+        if layer.weights
+    ]
+    count = sum(bool(layer.weights) for layer in tail)
+    assert not any(moved[:-count]) and all(moved[-count:])
+
+
+def layers_of(model, arrays):
+    """The arrays of each layer."""
+    rest = list(arrays)
+    return [[rest.pop(0) for _ in layer.weights] for layer in model.layers]

@@ -50,12 +50,24 @@ PROGRAMS = [  # what; images; trained; whether convolutions are taken from the l
 def test_options(what, shape, trained, own, monkeypatch):
     forward, shapes = what
     traced = jax.jit(jax.value_and_grad(forward) if trained else forward).trace(*shapes(*shape))
-    assert bool(compiling.options(traced.jaxpr, "cpu")) == (own and compiling._is_known())
+    assert compiling.options(traced.jaxpr, "cpu") == (compiling._known(compiling._NO_CONVOLUTIONS) if own else {})
     assert compiling.options(traced.jaxpr, "gpu") == compiling.options(traced.jaxpr, "tpu") == {}
     monkeypatch.setattr(compiling, "_NO_CONVOLUTIONS", {"xla_no_such_option": "1"})
-    compiling._is_known.cache_clear()
     assert compiling.options(traced.jaxpr, "cpu") == {}
-    compiling._is_known.cache_clear()
+
+
+def test_deep_programs_are_compiled_sooner(monkeypatch):
+    def program(x, count):
+        for _ in range(count):
+            x = -x
+        return x
+
+    deep = jax.make_jaxpr(lambda x: program(x, compiling._DEEP))(1.0)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert compiling.options(deep, "cpu") == compiling._known(compiling._SOONER)
+    assert compiling.options(deep, "gpu") == {} == compiling.options(jax.make_jaxpr(jnp.negative)(1.0), "cpu")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=true")  # who says it has it
+    assert compiling.options(deep, "cpu") == {}
 
 
 def test_options_change_no_numbers():
@@ -63,7 +75,7 @@ def test_options_change_no_numbers():
     kernels, x = jax.tree.map(lambda spec: np.random.RandomState(0).rand(*spec.shape) / 9, shapes(20, 36, 36, 1))
     step = jax.value_and_grad(forward)
     options = compiling.options(jax.make_jaxpr(step)(kernels, x), "cpu")
-    assert bool(options) == compiling._is_known()
+    assert options == compiling._known(compiling._NO_CONVOLUTIONS)
     plain, with_options = jax.jit(step)(kernels, x), jax.jit(step, compiler_options=options)(kernels, x)
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(with_options), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)

@@ -42,6 +42,7 @@ def test_readme_example_runs(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("page", "told"),
     [
+        ("applications", "2 weights are trained\n14 weights are trained\n"),
         ("training", "NaN or infinity in the output of the layer 'log'"),
         ("pure", "{'bias': (8,), 'kernel': (4, 8)}\nDense\n['gate', 'scale']\n['dense_1'] True\n"),
     ],

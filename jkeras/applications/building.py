@@ -86,7 +86,7 @@ class Wanted:
     include_top: bool
     weights: PathLike | None
     input_tensor: Any
-    input_shape: Shape | None
+    input_shape: Any
     pooling: str | None
     classes: int
     others: Mapping[str, Any]

@@ -55,8 +55,8 @@ def DenseNet(
         >>> DenseNet([1, 1, 1, 1], weights=None, input_shape=(32, 32, 1), classes=10).output_shape
         (None, 10)
     """
-    layers = next((number for number, counts in BLOCKS.items() if counts == tuple(blocks)), "")
-    function = f"DenseNet{layers}"
+    layers = next((number for number, counts in BLOCKS.items() if counts == tuple(blocks)), 0)
+    function = f"DenseNet{layers or ''}"
     wanted = Wanted(function, include_top, weights, input_tensor, input_shape, pooling, classes, kwargs)
     if len(blocks) != 4:
         raise wanted.wrong("blocks", "four numbers", blocks)

@@ -12,6 +12,7 @@ from jkeras.applications.inception import AVERAGE, MAXIMUM, STEM, Branch, Conv, 
 from jkeras.applications.scaled import preprocess_input
 from jkeras.layers import Activation, Conv2D, Lambda
 from jkeras.models import Model
+from jkeras.serialize.published import scaled_sum
 from jkeras.typing import PathLike, Shape
 
 __all__ = ["InceptionResNetV2", "decode_predictions", "preprocess_input"]
@@ -70,13 +71,8 @@ def InceptionResNetV2(
     return wanted.model(image, wanted.head(x), "inception_resnet_v2", FILES)
 
 
-def _scaled_sum(inputs, scale):
-    """The first of two inputs plus a share of the second."""
-    return inputs[0] + inputs[1] * scale
-
-
 def _residual(x, branches, name, share):
     """`x` plus a share of its branches, which are brought to as many channels."""
     y = mixed(x, branches, f"{name}_mixed")
     y = Conv2D(x.shape[channel_axis()], 1, padding="same", name=f"{name}_conv")(y)
-    return Lambda(_scaled_sum, output_shape=x.shape[1:], arguments={"scale": share}, name=name)([x, y])
+    return Lambda(scaled_sum, output_shape=x.shape[1:], arguments={"scale": share}, name=name)([x, y])

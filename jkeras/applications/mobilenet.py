@@ -93,7 +93,7 @@ def MobileNet(
             *_rectified(f"conv_pw_{number}"),
         )  # fmt: skip
     x = _classified(x, width(1024), dropout, classes) if include_top else wanted.head(x)
-    return wanted.model(image, x, f"mobilenet_{alpha:0.2f}_{size}", FILES.get((alpha, size), {}))
+    return wanted.model(image, x, f"mobilenet_{alpha:0.2f}_{size}", FILES.get((alpha, size or 0), {}))
 
 
 def weights_size(wanted: Wanted, alpha: float, widths: tuple, sizes: tuple) -> int | None:

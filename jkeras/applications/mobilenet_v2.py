@@ -74,7 +74,7 @@ def MobileNetV2(
         ReLU(6.0, name="out_relu"),
     )
     x = wanted.head(x, pool=None, scores="Logits")
-    return wanted.model(image, x, f"mobilenetv2_{alpha:0.2f}_{size}", FILES.get((alpha, size), {}))
+    return wanted.model(image, x, f"mobilenetv2_{alpha:0.2f}_{size}", FILES.get((alpha, size or 0), {}))
 
 
 def _default_size(wanted):

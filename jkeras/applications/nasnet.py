@@ -191,7 +191,7 @@ def NASNetMobile(
     )  # fmt: skip
 
 
-def _convolution(filters, size=1, strides=1, padding="same", name=None, kind=Conv2D):
+def _convolution(filters, size=1, strides=1, padding="same", name=None, kind: Any = Conv2D):
     return kind(
         filters, size, strides=strides, padding=padding, data_format=LAYOUT, use_bias=False,
         kernel_initializer="he_normal", name=name,

@@ -28,6 +28,7 @@ from jkeras.layers.arguments import (
 )
 from jkeras.serialize.code import Written, known_function
 from jkeras.serialize.objects import deserialize_keras_object, has_arg
+from jkeras.serialize.published import parts_of
 from jkeras.serialize.trust import shown
 from jkeras.typing import CustomObjects, Shape
 from jkeras.utils.generic_utils import func_dump, func_load
@@ -472,7 +473,7 @@ def allow_code(allowed: bool = True) -> AbstractContextManager:
 def _dump(function):
     """(what a config holds of `function`, how it holds it): Python functions as code, other callables by name."""
     if isinstance(function, types.FunctionType):
-        return Written(func_dump(function), function), "lambda"
+        return Written(parts_of(function) or func_dump(function), function), "lambda"
     if callable(function):
         return getattr(function, "__name__", type(function).__name__), "function"
     return function, "raw"

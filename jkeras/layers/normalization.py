@@ -72,21 +72,26 @@ def normalize(inputs: Any, gamma: Any, beta: Any, origin: Any, axis: int, epsilo
     Returns:
         outputs, mean, variance.
     """
+    return _normalized(inputs, gamma, beta, origin, axis, epsilon)[:3]
+
+
+def _normalized(inputs, gamma, beta, origin, axis, epsilon):
+    """What `normalize` returns, and what it scales and shifts, which the derivative needs too: written once, it is
+    computed and stored once."""
+    along = functools.partial(_along, rank=inputs.ndim, axis=axis)
     mean, variance = _moments(inputs, origin, axis)
-    scale = gamma * lax.rsqrt(variance + epsilon)
-    outputs = (inputs - _along(mean, inputs.ndim, axis)) * _along(scale, inputs.ndim, axis)
-    return outputs + _along(beta, inputs.ndim, axis), mean, variance
+    normalized = (inputs - along(mean)) * along(lax.rsqrt(variance + epsilon))
+    return normalized * along(gamma) + along(beta), mean, variance, normalized
 
 
 @normalize.defjvp
 def _normalize_jvp(axis, epsilon, primals, tangents):
     # Linear in the tangents by way of two vectors: transposed, this takes two sums and one pass over the inputs.
-    inputs, gamma, beta, shift = primals
+    inputs, gamma, beta, origin = primals
     inputs_dot, gamma_dot, beta_dot, _ = tangents
-    outputs, mean, variance = normalize(inputs, gamma, beta, shift, axis, epsilon)
+    outputs, mean, variance, normalized = _normalized(inputs, gamma, beta, origin, axis, epsilon)
     along = functools.partial(_along, rank=inputs.ndim, axis=axis)
     inverse = lax.rsqrt(variance + epsilon)
-    normalized = (inputs - along(mean)) * along(inverse)
     mean_dot, slope = batch.means((_reduce(inputs_dot, axis), _reduce(normalized * inputs_dot, axis)))
     scale = gamma * inverse
     outputs_dot = (

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from jkeras.serialize.published import function_of
+
 __all__ = ["Written", "known_function", "plain"]
 
 
@@ -112,7 +114,7 @@ def known_function(parts: Any, names: Mapping | None = None) -> Callable | None:
         except (TypeError, ValueError):
             return None
     if function is None or function is _several:
-        return None
+        return function_of(parts)
     own = function.__globals__
     if all(own.get(name, value) is value for name, value in (names or {}).items()):
         return function
