@@ -454,3 +454,28 @@ class Careless(optimizers.Optimizer):
 
 def test_an_optimizer_that_keeps_all_arguments():
     assert Careless.from_config(Careless(0.2, clipnorm=1.0).get_config()).get_config() == {"lr": 0.2, "clipnorm": 1.0}
+
+
+@pytest.mark.parametrize("wrapped", [lambda layer: layer, layers.TimeDistributed])
+def test_what_a_lambda_reads_is_that_of_its_call(wrapped):
+    global column
+    x, parts = layers.Input((2, 3)), []
+    for column in range(3):
+        shift = 10 * column
+        parts.append(wrapped(layers.Lambda(lambda t: t[..., column : column + 1] + shift))(x))  # noqa: B023
+    column = 0
+    data = draw(2, 2, 3)
+    close(Model(x, parts).predict(data), [data[..., k : k + 1] + 10 * k for k in range(3)])
+
+
+def test_a_lambda_that_counts():
+    calls = 0
+
+    def count(x):
+        nonlocal calls
+        calls += 1
+        return x
+
+    layer = layers.Lambda(count)
+    layer(layers.Input((2,)))
+    assert calls and layer.function is count
