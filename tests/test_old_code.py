@@ -360,3 +360,122 @@ def test_two_threads_may_train_with_one_optimizer(make):
         thread.join(60)
     assert not errors and not any(thread.is_alive() for thread in threads)
     assert all(np.isfinite(model.evaluate(X, Y, verbose=0)) for model in models)
+
+
+# ------------------------------------------------------------------------------------------ layers as people wrote them
+
+
+class Asking(layers.Layer):
+    """Tells one input from several by the type of their shape, and whether it has a bias by the bias."""
+
+    supports_masking = True
+
+    def build(self, input_shape):
+        self.several = type(input_shape[0]) is tuple
+        self.kernel = self.add_weight("kernel", (2, 2), initializer="ones")
+        self.bias = self.add_weight("bias", (2,), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, inputs, mask=None):
+        out = K.dot(inputs[0] if self.several else inputs, self.kernel)
+        if self.bias:
+            out += self.bias
+        return out
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0] if type(input_shape[0]) is tuple else input_shape
+
+
+def test_a_layer_that_asks_what_it_was_given():
+    x = layers.Input((3,))
+    h = layers.Embedding(5, 2, mask_zero=True, embeddings_initializer="ones")(x)
+    for inputs, several in ((h, False), ([h, layers.Dense(2)(h)], True)):
+        layer = Asking()
+        out = layer(inputs)
+        assert layer.several == several and K.int_shape(out) == (None, 3, 2) and out._keras_mask is not None
+        assert type(layer.output_shape) is tuple and bool(layer.bias)
+        close(Model(x, out).predict(np.ones((1, 3))), np.full((1, 3, 2), 3))
+
+
+def test_unknown_sizes_that_only_the_data_tell():
+    """A loss of what a detector finds on images of any size, as a layer, and a product with a graph's matrix."""
+    images, shapes = layers.Input((None, None, 1)), [(2, 3), (4, 6)]
+    found = [layers.UpSampling2D(1)(images), layers.UpSampling2D(2)(images)]
+    wanted = [layers.Input((*shape, 1, 1)) for shape in shapes]
+
+    def loss(values):
+        parts = [
+            y - K.expand_dims(x) * K.ones((*K.int_shape(y)[1:3], 1, 1))
+            for x, y in zip(values[:2], values[2:], strict=True)
+        ]
+        return sum(K.sum(K.square(part)) for part in parts)
+
+    model = Model([images, *wanted], layers.Lambda(loss, output_shape=(1,))([*found, *wanted]))
+    data = [np.ones((2, 2, 3, 1)), *(np.zeros((2, *shape, 1, 1)) for shape in shapes)]
+    close(model.predict(data), np.full(2, 60))  # one number for the batch is that of each example
+    close(model.predict([x[[0, 1, 0]] for x in data], batch_size=2), np.array([60, 60, 30]))
+
+    nodes, graph = layers.Input((3,)), layers.Input(batch_shape=(None, None))
+    mixed = layers.Lambda(lambda pair: K.dot(pair[0], K.concatenate([pair[1], pair[1]])))([graph, nodes])
+    assert K.int_shape(layers.Dense(2)(mixed)) == (None, 2) and K.int_shape(mixed) == (None, 6)
+
+
+def test_an_array_beside_a_symbol():
+    x = K.placeholder((2,))
+    two = K.sqrt(np.float32(4))
+    found = K.function([x], [two * x, two - x, two > x, two**x])([[1.0, 3.0]])
+    close(found, [np.array(one) for one in ([2, 6], [1, -1], [True, False], [2, 8])])
+
+
+def test_a_slice_from_where_a_loop_is():
+    x = np.arange(12.0).reshape(2, 6)
+
+    def step(_, states):
+        at = K.cast(states[0][0, 0], "int32")
+        return K.slice(K.constant(x), [0, at], [-1, 2]), [states[0] + 1]
+
+    _, found, _ = K.rnn(step, K.zeros((2, 4, 1)), [K.zeros((2, 1))])
+    close(K.eval(found), np.stack([x[:, at : at + 2] for at in range(4)], axis=1))
+
+
+class Careless(optimizers.Optimizer):
+    """All that its constructor knows is on it, `kwargs` too."""
+
+    def __init__(self, lr=0.1, **kwargs):
+        super().__init__(**kwargs)
+        self.__dict__.update(locals())
+
+    def get_updates(self, loss, params):
+        return [K.update_sub(p, self.lr * g) for p, g in zip(params, self.get_gradients(loss, params), strict=True)]
+
+    def get_config(self):
+        return {"lr": self.lr} | super().get_config()
+
+
+def test_an_optimizer_that_keeps_all_arguments():
+    assert Careless.from_config(Careless(0.2, clipnorm=1.0).get_config()).get_config() == {"lr": 0.2, "clipnorm": 1.0}
+
+
+@pytest.mark.parametrize("wrapped", [lambda layer: layer, layers.TimeDistributed])
+def test_what_a_lambda_reads_is_that_of_its_call(wrapped):
+    global column
+    x, parts = layers.Input((2, 3)), []
+    for column in range(3):
+        shift = 10 * column
+        parts.append(wrapped(layers.Lambda(lambda t: t[..., column : column + 1] + shift))(x))  # noqa: B023
+    column = 0
+    data = draw(2, 2, 3)
+    close(Model(x, parts).predict(data), [data[..., k : k + 1] + 10 * k for k in range(3)])
+
+
+def test_a_lambda_that_counts():
+    calls = 0
+
+    def count(x):
+        nonlocal calls
+        calls += 1
+        return x
+
+    layer = layers.Lambda(count)
+    layer(layers.Input((2,)))
+    assert calls and layer.function is count

@@ -50,6 +50,7 @@ _SUBSTITUTES = {
     "reduce_any": "K.any",
     "reduce_all": "K.all",
     "reduce_logsumexp": "K.logsumexp",
+    "transpose": "K.permute_dimensions (K.transpose where no order is given)",
     "concat": "K.concatenate",
     "matmul": "jnp.matmul (K.batch_dot)",
     "add_n": "sum",

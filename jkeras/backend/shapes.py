@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -141,10 +142,16 @@ def reverse(x: ArrayLike, axes: Ints) -> Array:
 
 @lift
 def slice(x: ArrayLike, start: Sequence[int], size: Sequence[int]) -> Array:
-    """`size` entries from `start` on, of each axis; size -1: all that remain."""
+    """`size` entries from `start` on, of each axis; size -1: all that remain. Where to start may be computed on the
+    device, of an axis whose size is given."""
     x = jnp.asarray(x)
-    where = zip(as_shape(start), as_shape(size), strict=True)
-    return x[tuple(builtins.slice(first, None if count == -1 else first + count) for first, count in where)]
+    for axis, (first, count) in enumerate(zip(start, as_shape(size), strict=True)):
+        if isinstance(first, jax.core.Tracer) and count != -1:
+            x = jax.lax.dynamic_slice_in_dim(x, first, count, axis)
+        else:
+            (first,) = as_shape([first])
+            x = jax.lax.slice_in_dim(x, first, None if count == -1 else first + count, axis=axis)
+    return x
 
 
 @lift

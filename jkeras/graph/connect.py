@@ -30,9 +30,9 @@ def _value_of(value, symbol):
 
 
 def mask_list(mask: Any, count: int) -> list:
-    """One mask (or None) per output."""
+    """One mask (or None) per output. A layer that hands on the masks of more inputs has those of the first ones."""
     if isinstance(mask, (list, tuple)):
-        return list(mask)
+        return list(mask[:count])
     return [mask] + [None] * (count - 1)
 
 
@@ -164,7 +164,7 @@ class LayerNode(Node):
             keep_assignments(finder.assignments)
             return outputs, masks, losses
         except Exception as error:
-            shapes = _unpack([symbol.shape for symbol in self.call_inputs])
+            shapes = _unpack([symbol._keras_shape for symbol in self.call_inputs])
             where = f"Layer {self.layer.name} ({type(self.layer).__name__}) called on input of shape {shapes}"
             if isinstance(error, (TypeError, ValueError)) and not is_adapted(self.layer):
                 # The layer is named once, also where the message does that.
@@ -179,7 +179,7 @@ class LayerNode(Node):
         method = type(self.layer).compute_output_shape
         if method.__module__.startswith(__name__.partition(".")[0] + "."):
             return None
-        shape = self.layer.compute_output_shape(_unpack([symbol.shape for symbol in self.call_inputs]))
+        shape = self.layer.compute_output_shape(_unpack([symbol._keras_shape for symbol in self.call_inputs]))
         several = isinstance(shape, list) and shape and isinstance(shape[0], (list, tuple))
         shapes = [tuple(s) for s in shape] if several else [tuple(shape)]
         if len(shapes) != count:
@@ -259,11 +259,11 @@ class LayerNode(Node):
 
     @property
     def input_shapes(self):
-        return [symbol.shape for symbol in self.input_tensors]
+        return [symbol._keras_shape for symbol in self.input_tensors]
 
     @property
     def output_shapes(self):
-        return [symbol.shape for symbol in self.outputs]
+        return [symbol._keras_shape for symbol in self.outputs]
 
     @property
     def output_masks(self):

@@ -4,6 +4,7 @@ import contextvars
 import dataclasses
 import functools
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import jax
@@ -36,6 +37,8 @@ def _unknown_sizes() -> tuple:
 _PROBES = ((2,) + (36,) * 11, (3,) + (48,) * 11)
 #: A batch of one fits beside anything that the function brings along for a batch of its own size.
 _SINGLE = ((1,) + (36,) * 11, (1,) + (48,) * 11)
+#: A graph's matrix is as wide as the batch, its nodes, is long.
+_SQUARE = ((36,) * 12, (48,) * 12)
 
 
 def _filled(shape, sizes) -> tuple:
@@ -64,6 +67,20 @@ def _sizes_beside(values, sizes):
     )
 
 
+def _paired(values) -> list:
+    """`values`, the unknown sizes (of examples excepted) of one being those that another has there: first beside first,
+    second beside second, as a loss is called on the outputs of a detector and on what they should be."""
+    known = [value.shape for value in values if len(value.shape) > 2 and None not in value.shape[1:]]
+    paired = []
+    for value in values:
+        shape = value.shape
+        if None in shape[1:] and known:
+            like = known.pop(0)
+            shape = (shape[0], *(n if m is None else m for m, n in zip_longest(shape[1:], like[1 : len(shape)])))
+        paired.append(Spec(shape, value.dtype))
+    return paired
+
+
 def _spec(struct) -> Spec:
     return Spec(tuple(size if isinstance(size, int) else None for size in struct.shape), str(struct.dtype))
 
@@ -87,9 +104,10 @@ def _tried(function, inputs):
     # An unknown size may have to be the one that another input has on the same axis.
     beside = [_sizes_beside(inputs, sizes) for sizes in _PROBES]
     failed: list = []
-    for pair in (_PROBES, beside, _SINGLE):
+    tries = [(inputs, pair) for pair in (_PROBES, beside, _SINGLE, _SQUARE)]
+    for values, pair in [*tries, (_paired(inputs), _PROBES)]:
         try:
-            first, second = (_run(function, inputs, sizes) for sizes in pair)
+            first, second = (_run(function, values, sizes) for sizes in pair)
         except Exception as error:
             failed.append(error)
             continue

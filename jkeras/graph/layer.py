@@ -385,8 +385,8 @@ class Layer(NodeAccess, HoldsWeights, Questions):
                     f"{type(symbol)}. All inputs to the layer should be tensors: call it on Input(...) or on another "
                     "layer's output, or use layer.init(key, shape) and layer.apply(params, state, x) on arrays."
                 )
-        self.assert_input_compatibility([symbol.shape for symbol in symbols])
-        shape = symbols[0].shape if len(symbols) == 1 else [symbol.shape for symbol in symbols]
+        self.assert_input_compatibility([symbol._keras_shape for symbol in symbols])
+        shape = symbols[0]._keras_shape if len(symbols) == 1 else [symbol._keras_shape for symbol in symbols]
         if not self.built:
             with adapter.name_scope(self.name):
                 self.build(shape)

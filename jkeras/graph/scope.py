@@ -8,6 +8,10 @@ or, in a `Finder`, noted.
 
 import contextlib
 import contextvars
+import dis
+import functools
+import types
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,7 +19,7 @@ from jax.extend.core import get_opaque_trace_state
 
 from jkeras import config
 
-__all__ = ["Again", "Finder", "Scope", "UnboundVariableError", "current_scope", "outside"]
+__all__ = ["Again", "Finder", "Scope", "UnboundVariableError", "as_of_now", "current_scope", "outside"]
 
 _current: contextvars.ContextVar["Scope | None"] = contextvars.ContextVar("scope", default=None)
 
@@ -201,3 +205,42 @@ class Finder(Scope):
 
     def assigned(self, layer: Any, attributes: dict) -> None:
         self.assignments.setdefault(layer, []).append(attributes)
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """`code` and that of the functions made in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def as_of_now(function: Any) -> Any:
+    """`function` with the values that the names around it have now: in `for i in range(3): Lambda(lambda x: x[:, i])`
+    each has its own i, however often and late it is traced. One that itself assigns to such names stays as it is.
+
+    Example:
+        >>> scale = 2
+        >>> double = as_of_now(lambda x: scale * x)
+        >>> scale = 3
+        >>> double(1)
+        2
+    """
+    if not isinstance(function, types.FunctionType):
+        return function
+    codes = list(_codes(function.__code__))
+    steps = [step for code in codes for step in dis.get_instructions(code)]
+    free = set(function.__code__.co_freevars)
+    if any(step.opname == "STORE_GLOBAL" or (step.opname == "STORE_DEREF" and step.argval in free) for step in steps):
+        return function
+    around = function.__globals__
+    names = {"__builtins__", "__name__", *(name for code in codes for name in code.co_names)} & around.keys()
+    cells = []
+    for cell in function.__closure__ or ():
+        try:
+            cells.append(types.CellType(cell.cell_contents))
+        except ValueError:  # has no value yet
+            cells.append(cell)
+    twin = types.FunctionType(function.__code__, {name: around[name] for name in names}, closure=tuple(cells))
+    twin.__kwdefaults__, twin.__defaults__ = function.__kwdefaults__, function.__defaults__
+    return functools.update_wrapper(twin, function)

@@ -68,6 +68,23 @@ def symbols_in(nest: Any) -> list:
 # ---------------------------------------------------------------------------------------------------------- symbols
 
 
+class NoValue:
+    """What JAX is given in place of the array of a symbol that has none: its operators leave the symbol's own to do it
+    (`array * symbol`), its functions say what they were given."""
+
+    def __init__(self, symbol: Any):
+        self.symbol = symbol
+
+    def __repr__(self):
+        return (
+            f"{self.symbol!r} is a symbol without a value: jax.numpy functions cannot take it. Wrap the computation in "
+            "a Lambda layer, or use jkeras.backend functions."
+        )
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(repr(self))
+
+
 class SymbolicTensor(Symbol):
     """A value that does not exist yet: an input, or an output of a call on other symbols.
 
@@ -172,12 +189,7 @@ class SymbolicTensor(Symbol):
 
     def __jax_array__(self):
         value = self.traced()
-        if value is None:
-            raise TypeError(
-                f"{self!r} is a symbol without a value: jax.numpy functions cannot take it. Wrap the computation in a "
-                "Lambda layer, or use jkeras.backend functions."
-            )
-        return jnp.asarray(value)
+        return NoValue(self) if value is None else jnp.asarray(value)
 
     def __bool__(self):
         raise TypeError(
@@ -231,6 +243,10 @@ class Variable(SymbolicTensor):
         self._owner, self._times_lent = None, 0
         scope = current_scope()
         self._made_in = None if scope is None else weakref.ref(scope)
+
+    def __bool__(self):
+        """There is one, as `if self.bias:` asks in layers; in Keras too its value does not matter."""
+        return True
 
     #: Whether the value never changes: traced code may hold it as it is.
     is_constant = False

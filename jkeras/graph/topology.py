@@ -45,7 +45,7 @@ class InputLayer(Layer):
                     f"InputLayer {name or ''}: input_tensor must be a symbol (K.placeholder, K.variable or a result of "
                     f"backend functions); got {type(input_tensor).__name__}."
                 )
-            batch_input_shape, dtype = input_tensor.shape, input_tensor.dtype
+            batch_input_shape, dtype = input_tensor._keras_shape, input_tensor.dtype
         elif batch_input_shape is None:
             if input_shape is None:
                 raise ValueError("An InputLayer should be passed either a `batch_input_shape` or an `input_shape`.")
@@ -443,7 +443,7 @@ def _prefix(network) -> str:
 
 def _call_shape(layer):
     """The input shape(s) of the first call of `layer`."""
-    shapes = [symbol.shape for symbol in layer._inbound_nodes[0].input_tensors]
+    shapes = [symbol._keras_shape for symbol in layer._inbound_nodes[0].input_tensors]
     return shapes[0] if len(shapes) == 1 else shapes
 
 

@@ -163,6 +163,9 @@ class Reading(Value):
     def value(self):
         return self.variable.value
 
+    def __bool__(self):
+        return bool(self.variable)
+
     def __getattr__(self, name):
         known = name in vars(self.variable) or hasattr(type(self.variable), name)
         return getattr(self.variable if known else self.array, name)

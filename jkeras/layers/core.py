@@ -13,6 +13,7 @@ import numpy as np
 
 from jkeras import batch, config, random, regularizers
 from jkeras.graph.layer import InputSpec, Layer, call_with_training
+from jkeras.graph.scope import as_of_now
 from jkeras.graph.tensor import symbols_in
 from jkeras.graph.value import as_arrays, tried
 from jkeras.layers.arguments import (
@@ -484,7 +485,8 @@ class Lambda(Layer):
 
     Arguments:
         function: called with the input (of several inputs, a list); if it has an argument `mask` or `training` it is
-            handed those too. Backend functions inside of it see the layer's training flag and key.
+            handed those too. Backend functions inside of it see the layer's training flag and key. The names around it
+            have the values of when the layer was first called on symbols.
         output_shape: the shape of one example of the output, or a function of the input shape; as shapes are inferred
             it is only what `compute_output_shape` answers.
         mask: the output's mask, or a function of (inputs, mask) that returns it.
@@ -502,6 +504,7 @@ class Lambda(Layer):
     """
 
     calls_user_code = takes_values = True
+    _built_with: tuple = (None, None)  # the function, and that of it which is called
 
     def __init__(
         self, function: Callable, output_shape: Any = None, mask: Any = None, arguments: dict | None = None,
@@ -520,12 +523,18 @@ class Lambda(Layer):
         self.mask = mask
         self._output_shape = tuple(output_shape) if isinstance(output_shape, list) else output_shape
 
+    def build(self, input_shape: Any) -> None:
+        self._built_with = self.function, as_of_now(self.function)
+        super().build(input_shape)
+
     def apply(self, params: dict, state: dict, inputs: Any, *, key: Any = None, training=False, mask: Any = None):
         arguments = dict(self.arguments)
         for name, value in (("mask", mask), ("training", training)):
             if name not in arguments and has_arg(self.function, name):
                 arguments[name] = value
-        return tried(lambda form: as_arrays(self.function(form(inputs), **form(arguments)))), state
+        stated, then = self._built_with
+        function = then if stated is self.function else self.function
+        return tried(lambda form: as_arrays(function(form(inputs), **form(arguments)))), state
 
     def compute_mask(self, inputs: Any, mask: Any = None):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

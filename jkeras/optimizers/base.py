@@ -320,8 +320,10 @@ class Optimizer(Formula):
         """The arguments of the constructor, as plain numbers; called from a subclass's, those of its base."""
         overriding = [cls for cls in type(self).__mro__ if "get_config" in vars(cls) and cls is not Optimizer]
         described = overriding[-1].__mro__[1] if overriding else type(self)
-        names = ["clipnorm", "clipvalue", *inspect.signature(described).parameters]
-        return {name: _plain(getattr(self, name)) for name in names if hasattr(self, name)}
+        arguments = inspect.signature(described).parameters.values()
+        stated = [one.name for one in arguments if one.kind is not one.VAR_KEYWORD]
+        names = [name for name in ("clipnorm", "clipvalue", *stated) if hasattr(self, name)]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_config(cls, config: dict) -> "Optimizer":

@@ -302,8 +302,8 @@ class Outputs(Observer):
             if not self._joined:
                 self._joined = [np.empty((self._examples, *part.shape[1:]), part.dtype) for part in parts]
             for joined, part in zip(self._joined, parts, strict=True):
-                joined[self._done : self._done + len(part)] = part
-            self._done += len(parts[0])
+                joined[self._done : seen] = part  # which may be one for the whole batch
+            self._done = seen
         if self._tell is not None:
             self._tell(seen, steps)
 
