@@ -112,12 +112,12 @@ def _fitted(array, variable, reshape):
     return np.asarray(array, dtype=jnp.dtype(variable.dtype)) if array.shape == variable.shape else None
 
 
-def _origin(group: Group) -> tuple:
+def _origin(group: Group) -> tuple[str, str | None]:
     """The version of Keras and the backend whose weights are in `group`."""
     return group.text("keras_version") or "1", group.text("backend")
 
 
-def _arrays(stored: list, origin: tuple, layer, reshape) -> list:
+def _arrays(stored: list, origin: tuple[str, str | None], layer, reshape) -> list:
     """Arrays of a file as weights of `layer`. If there is far more than its weights hold, which no conversion makes
     fit, then something of the same shapes."""
     if sum(one.size for one in stored) > 2 * sum(math.prod(weight.shape) for weight in layer.weights):

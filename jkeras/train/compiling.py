@@ -6,6 +6,7 @@ import operator
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +147,7 @@ def _as_told(passes: str) -> dict[str, str]:
 # -------------------------------------------------------------------------------------------------------- what is said
 
 
-def options(program: ClosedJaxpr, platform: str) -> dict[str, str | bool | int]:
+def options(program: ClosedJaxpr, platform: str) -> dict[str, Any]:
     """The `compiler_options` with which `jax.jit` compiles a program fastest to run.
 
     For a CPU, XLA (jax 0.10) hands each convolution to a library, YNNPACK, which is faster in most, by a fifth. But it
@@ -209,7 +210,7 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, str | bool | int]:
     """
     if platform != "cpu":
         return {}
-    told = _as_told("fusion") if repetitions(program.jaxpr, platform) >= _REPETITIONS else {}
+    told: dict[str, Any] = _as_told("fusion") if repetitions(program.jaxpr, platform) >= _REPETITIONS else {}
     everything = list(equations(program.jaxpr, platform))
     if len(everything) >= _DEEP and not any(name in os.environ.get("XLA_FLAGS", "") for name in _SOONER):
         told |= _known(_SOONER)
