@@ -201,6 +201,8 @@ def tried(number: int, seed: int, folder: str) -> tuple[str, str]:
     except LoadError as error:
         return kind, "refused" if len(str(error)) < 2000 and "\n" not in str(error) else "a long message"
     except Exception as error:
+        if type(error) is ValueError and str(error).startswith(path) and kind.startswith("weights"):
+            return kind, "refused"  # weights of another model
         return kind, f"{type(error).__name__}: {str(error)[:200]}"
     return kind, "loaded"
 

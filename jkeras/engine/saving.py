@@ -105,6 +105,19 @@ def save_weights_to_hdf5_group(f: Any, layers: Sequence) -> None:
         hdf5.write_arrays(f.create_group(layer.name), named)
 
 
+class _Misfit(LoadError):
+    """The weights of a file are not those of the model."""
+
+
+@contextlib.contextmanager
+def _as_in_keras():
+    """Inside, weights that do not fit are a plain `ValueError`: the file may be right, and the model another one."""
+    try:
+        yield
+    except _Misfit as error:
+        raise ValueError(str(error)) from error
+
+
 def _fitted(array, variable, reshape):
     """`array` as a value of `variable`; None if its shape does not fit."""
     if array.shape != variable.shape and reshape and array.size == np.prod(variable.shape):
@@ -129,7 +142,7 @@ def _arrays(stored: list, origin: tuple[str, str | None], layer, reshape) -> lis
 
 def load_weights_from_hdf5_group(f: Any, layers: Sequence, reshape: bool = False) -> None:
     """Give `layers` the weights in an h5py group, in its order; see `load_weights`."""
-    with reading(f) as group:
+    with _as_in_keras(), reading(f) as group:
         pairs = _matched_by_order(group, layers, reshape)
     _assign(pairs)
 
@@ -138,7 +151,7 @@ def load_weights_from_hdf5_group_by_name(
     f: Any, layers: Sequence, skip_mismatch: bool = False, reshape: bool = False
 ) -> None:
     """Give each of `layers` the weights under its name in an h5py group; see `load_weights`."""
-    with reading(f) as group:
+    with _as_in_keras(), reading(f) as group:
         pairs = _matched_by_name(group, layers, skip_mismatch, reshape)
     _assign(pairs)
 
@@ -148,7 +161,7 @@ def _matched_by_order(group, layers, reshape) -> list:
     layers = [layer for layer in layers if layer.weights]
     found = [(name, stored) for name in group.names("layer_names") if (stored := group[name].arrays())]
     if len(found) != len(layers):
-        raise ValueError(
+        raise _Misfit(
             f"You are trying to load a weight file containing {len(found)} layers into a model with {len(layers)} "
             "layers."
         )
@@ -156,7 +169,7 @@ def _matched_by_order(group, layers, reshape) -> list:
     for number, ((name, stored), layer) in enumerate(zip(found, layers, strict=True)):
         arrays, variables = _arrays(stored, origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
-            raise ValueError(
+            raise _Misfit(
                 f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} '
                 f"in the save file. However the new layer {layer.name} expects {len(variables)} weights, but the saved "
                 f"weights have {len(arrays)} elements."
@@ -164,7 +177,7 @@ def _matched_by_order(group, layers, reshape) -> list:
         for variable, array in zip(variables, arrays, strict=True):
             value = _fitted(array, variable, reshape)
             if value is None:
-                raise ValueError(_misfit(number, layer, variable, array))
+                raise _Misfit(_misfit(number, layer, variable, array))
             pairs.append((variable, value))
     return pairs
 
@@ -180,7 +193,7 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
         arrays, variables = _arrays(group[name].arrays(), origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             if not skip_mismatch:
-                raise ValueError(
+                raise _Misfit(
                     f'Layer #{number} (named "{name}") expects {len(variables)} weight(s), but the saved weights have '
                     f"{len(arrays)} element(s)."
                 )
@@ -201,7 +214,7 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
                     stacklevel=4,
                 )
             else:
-                raise ValueError(_misfit(number, layer, variable, array))
+                raise _Misfit(_misfit(number, layer, variable, array))
     return pairs
 
 
@@ -245,9 +258,9 @@ def load_weights(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        LoadError: if the weights do not fit, or the file is damaged; a `ValueError`.
+        ValueError: if the weights do not fit; if the file is damaged, it is a `LoadError`.
     """
-    with reading(filepath) as group:
+    with _as_in_keras(), reading(filepath) as group:
         if not group.names("layer_names") and "model_weights" in group:
             group = group["model_weights"]
         if by_name:
