@@ -4,6 +4,7 @@ Reading never runs code from a file unless the caller allows it in the call; a f
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import math
@@ -130,8 +131,8 @@ def _arrays(stored: list, origin: tuple[str, str | None], layer, reshape) -> lis
 def load_weights_from_hdf5_group(f: Any, layers: Sequence, reshape: bool = False) -> None:
     """Give `layers` the weights in an h5py group, in its order; see `load_weights`."""
     with reading(f) as group:
-        pairs = _matched_by_order(group, layers, reshape)
-    _assign(pairs)
+        found = _matched_by_order(group, layers, reshape)
+    found.assign()
 
 
 def load_weights_from_hdf5_group_by_name(
@@ -139,37 +140,39 @@ def load_weights_from_hdf5_group_by_name(
 ) -> None:
     """Give each of `layers` the weights under its name in an h5py group; see `load_weights`."""
     with reading(f) as group:
-        pairs = _matched_by_name(group, layers, skip_mismatch, reshape)
-    _assign(pairs)
+        found = _matched_by_name(group, layers, skip_mismatch, reshape)
+    found.assign()
 
 
-def _matched_by_order(group, layers, reshape) -> list:
+def _matched_by_order(group, layers, reshape) -> "_Found":
     """(variable, value) pairs: the n-th layer with weights gets the weights of the n-th such layer in the file."""
     layers = [layer for layer in layers if layer.weights]
     found = [(name, stored) for name in group.names("layer_names") if (stored := group[name].arrays())]
     if len(found) != len(layers):
-        raise ValueError(
+        return _Found(
+            [],
             f"You are trying to load a weight file containing {len(found)} layers into a model with {len(layers)} "
-            "layers."
+            "layers.",
         )
     pairs, origin = [], _origin(group)
     for number, ((name, stored), layer) in enumerate(zip(found, layers, strict=True)):
         arrays, variables = _arrays(stored, origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
-            raise ValueError(
+            return _Found(
+                [],
                 f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} '
                 f"in the save file. However the new layer {layer.name} expects {len(variables)} weights, but the saved "
-                f"weights have {len(arrays)} elements."
+                f"weights have {len(arrays)} elements.",
             )
         for variable, array in zip(variables, arrays, strict=True):
             value = _fitted(array, variable, reshape)
             if value is None:
-                raise ValueError(_misfit(number, layer, variable, array))
+                return _Found([], _misfit(number, layer, variable, array))
             pairs.append((variable, value))
-    return pairs
+    return _Found(pairs)
 
 
-def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
+def _matched_by_name(group, layers, skip_mismatch, reshape) -> "_Found":
     """(variable, value) pairs: each layer gets the weights under its name; names that one side lacks are left out."""
     by_name, origin = {layer.name: layer for layer in layers}, _origin(group)
     pairs = []
@@ -180,9 +183,10 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
         arrays, variables = _arrays(group[name].arrays(), origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             if not skip_mismatch:
-                raise ValueError(
+                return _Found(
+                    [],
                     f'Layer #{number} (named "{name}") expects {len(variables)} weight(s), but the saved weights have '
-                    f"{len(arrays)} element(s)."
+                    f"{len(arrays)} element(s).",
                 )
             warnings.warn(
                 f"Skipping loading of weights for layer {name} due to mismatch in number of weights "
@@ -201,8 +205,8 @@ def _matched_by_name(group, layers, skip_mismatch, reshape) -> list:
                     stacklevel=4,
                 )
             else:
-                raise ValueError(_misfit(number, layer, variable, array))
-    return pairs
+                return _Found([], _misfit(number, layer, variable, array))
+    return _Found(pairs)
 
 
 def _misfit(number, layer, variable, array) -> str:
@@ -212,9 +216,25 @@ def _misfit(number, layer, variable, array) -> str:
     )
 
 
-def _assign(pairs):
-    for variable, value in pairs:
-        variable.value = value
+@dataclasses.dataclass
+class _Found:
+    """What a file has for the weights of a model: (variable, value) pairs; or what does not fit, which is no fault of
+    the file."""
+
+    pairs: list
+    misfit: str = ""
+
+    def assign(self, filepath: Any = None) -> None:
+        """Give the variables their values; the message of an error names the file, if its path is given.
+
+        Raises:
+            ValueError: if something does not fit.
+        """
+        if self.misfit:
+            named = isinstance(filepath, (str, os.PathLike))
+            raise ValueError(f"{os.fspath(filepath)}: {self.misfit}" if named else self.misfit)
+        for variable, value in self.pairs:
+            variable.value = value
 
 
 def save_weights(model: Any, filepath: PathLike, overwrite: bool = True):
@@ -251,10 +271,10 @@ def load_weights(
         if not group.names("layer_names") and "model_weights" in group:
             group = group["model_weights"]
         if by_name:
-            pairs = _matched_by_name(group, model.layers, skip_mismatch, reshape)
+            found = _matched_by_name(group, model.layers, skip_mismatch, reshape)
         else:
-            pairs = _matched_by_order(group, model.layers, reshape)
-    _assign(pairs)
+            found = _matched_by_order(group, model.layers, reshape)
+    found.assign(filepath)
 
 
 def _may_write(filepath, overwrite) -> bool:
@@ -340,7 +360,7 @@ def load_model(filepath: Any, custom_objects: CustomObjects = None, compile: boo
             with unknown.noted(), at("training_config"):
                 training = _training_arguments(group.text("training_config"), custom_objects)
         unknown.tell()
-        _assign(_matched_by_order(group["model_weights"], model.layers, reshape=False))
+        _matched_by_order(group["model_weights"], model.layers, reshape=False).assign()
         if training is not None:
             with at("training_config"):
                 model.compile(**training)
