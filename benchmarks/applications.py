@@ -132,7 +132,8 @@ def report(title, contenders, run, rounds):
     runs = {}
     for _ in range(rounds):
         for contender in contenders:
-            if (found := run(contender)) is not None:
+            found = run(contender)  # this file is read by Python 3.7, too
+            if found is not None:
                 runs.setdefault(contender, []).append(found)
     for contender, found in runs.items():
         parts = []

@@ -11,6 +11,7 @@ from jkeras import config
 from jkeras.graph.tensor import is_symbol
 from jkeras.layers import Dense, GlobalAveragePooling2D, GlobalMaxPooling2D
 from jkeras.models import Input, Model
+from jkeras.serialize.trust import LoadError
 from jkeras.typing import PathLike, Shape
 from jkeras.utils.download import get_file
 from jkeras.utils.layer_utils import get_source_inputs
@@ -179,8 +180,8 @@ class Wanted:
             files: the published weights, with and without the top.
 
         Raises:
-            OSError: if the weights cannot be fetched or read.
-            ValueError: if they are no weights of this network, or not those that were published.
+            OSError: if the weights cannot be fetched.
+            LoadError: if they cannot be read, or are no weights of this network; it is an OSError and a ValueError.
         """
         model = Model(get_source_inputs(image), outputs, name=name)
         if self.weights is None:
@@ -192,7 +193,6 @@ class Wanted:
             hint = "" if file.digest else " If it was damaged, remove it: it is downloaded again then."
         try:
             model.load_weights(path)
-        except (OSError, KeyError, ValueError) as error:
-            kind = OSError if isinstance(error, OSError) else ValueError
-            raise kind(f"{self.function}: weights: {path} cannot be loaded: {error!s:.400}{hint}") from error
+        except (OSError, ValueError) as error:
+            raise LoadError(f"{self.function}: weights cannot be loaded: {error!s:.600}{hint}") from error
         return model

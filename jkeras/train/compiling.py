@@ -28,7 +28,7 @@ _REPETITIONS = 36
 
 # How a program of so many equations, that of a deep network, is compiled sooner.
 _DEEP = 4000
-_SOONER = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 2}
+_SOONER = {"xla_cpu_use_fusion_emitters": False}
 
 
 def equations(jaxpr: Jaxpr, platform: str) -> Iterator:
@@ -194,15 +194,14 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, Any]:
     | 40 Dropout of 2 units | 6 | 8.7 / 12.6 | 408 / 508 | 1.5 / 3.0 |
 
     A deep network is a thousand small kernels, and what XLA spends on each of them alone is most of the time to its
-    first step: a program of MLIR for each, in a context of its own, and 32 modules. A program of many equations is
-    compiled without both.
+    first step: a program of MLIR for each, in a context of its own. A program of many equations is compiled without.
 
     Training steps on images of 96x96, batch 8, processor time: compiling in s, then each step in ms.
 
-    | | as it is | without MLIR | two modules |
-    |---|---|---|---|
-    | DenseNet of 18 layers in blocks | 13.1, 158 | 11.3, 152 | 12.1, 159 |
-    | MobileNetV2 | 18.3, 340 | 14.8, 307 | |
+    | | with | without |
+    |---|---|---|
+    | DenseNet of 18 layers in blocks | 13.1, 158 | 11.3, 152 |
+    | MobileNetV2 | 18.3, 340 | 14.8, 307 |
 
     Arguments:
         program: as `jax.make_jaxpr` or `jax.jit(...).trace(...).jaxpr` gives it.
