@@ -183,7 +183,7 @@ def run(tests, file, work, options, attempt=1):
         return [(file, "not applicable", NOT_APPLICABLE[file])]
     report = work / "report.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "jkeras", "--backend", "other" if file in OTHER_BACKEND else "tensorflow"]
+    command = [sys.executable, "-m", "jkeras", "--backend", "jax" if file in OTHER_BACKEND else "tensorflow"]
     command += ["-m", "pytest", "-q", "-p", "_conformance", "-p", "no:cacheprovider", f"--junitxml={report}"]
     command += [*(["-k", options.k] if options.k else []), str(tests / file)]
     path = os.pathsep.join([str(ROOT / "scripts"), str(ROOT), os.environ.get("PYTHONPATH", "")])
