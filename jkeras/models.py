@@ -12,7 +12,7 @@ from jkeras.engine.saving import load_model, model_from_config, model_from_json,
 from jkeras.graph import adapter, describe, subclassed
 from jkeras.graph.layer import Layer
 from jkeras.graph.scope import outside
-from jkeras.graph.tensor import is_symbol, map_symbols, symbols_in
+from jkeras.graph.tensor import Node, is_symbol, map_symbols, symbols_in
 from jkeras.graph.topology import Input, InputLayer, Network
 from jkeras.shell.training import Trainable
 from jkeras.trees import as_list
@@ -30,8 +30,8 @@ __all__ = [
 _OF_RUNS = {"_trainer", "_spec", "_symbols", "history"}
 _OF_GRAPH = _OF_RUNS | {
     "_mapping", "default_devices", "_inbound_nodes", "_outbound_nodes", "_layers", "_stack", "_names",
-    "_nodes_by_depth", "_outside", "_second_places", "calls", "input_layers", "inputs", "nodes", "output_layers",
-    "outputs",
+    "_nodes_by_depth", "_outside", "_second_places", "calls", "input_layers", "inputs", "nodes", "order",
+    "output_layers", "outputs",
 }  # fmt: skip
 
 
@@ -424,7 +424,11 @@ def clone_model(model: Model, input_tensors: Any = None) -> Model:
 def _calls_made(model, tensors, copies) -> dict:
     """symbol of `model` -> what stands for it where the layers are `copies`, called on `tensors`."""
     made = dict(zip(model.inputs, tensors, strict=True))
-    for node in model.calls:
+    for node in model.order:
+        if node.layer is None:  # a backend function, which makes an argument of a call
+            again = Node(node.function, *map_symbols(made.__getitem__, [node.args, node.kwargs]))
+            made.update(zip(node.outputs, again.outputs, strict=True))
+            continue
         inputs, arguments = map_symbols(made.__getitem__, [node.call_inputs, node.arguments])
         results = copies[node.layer](inputs if len(inputs) > 1 else inputs[0], **arguments)
         results = results if isinstance(results, list) else [results]

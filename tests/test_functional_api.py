@@ -8,7 +8,7 @@ from kit import close, same_bits
 
 from jkeras import backend as K
 from jkeras import layers
-from jkeras.models import Model, Sequential
+from jkeras.models import Model, Sequential, clone_model
 
 X = np.random.RandomState(0).randn(5, 4).astype("float32")
 
@@ -507,3 +507,23 @@ def test_initial_states_of_symbols():
     (states,) = layers.SimpleRNN(5).get_initial_state(x := layers.Input((None, 6)))
     assert states.shape == (None, 5)
     assert not K.function([x], [states])([np.ones((3, 2, 6))])[0].any()
+
+
+def test_what_a_layer_is_called_with_beside_its_inputs_may_be_computed():
+    """As in `layer(x, initial_state=layer.get_initial_state(x))`."""
+    x = layers.Input((3, 4))
+    layer = layers.SimpleRNN(2)
+    model = Model(x, layer(x, initial_state=[1.0 + state for state in layer.get_initial_state(x)]))
+    array = np.random.RandomState(0).rand(5, 3, 4).astype("float32")
+    params, state = model.get_trees()
+    expected = layer.apply(*layer.get_trees(), array, initial_state=[jnp.ones((5, 2))])[0]
+    close(model.apply(params, state, array)[0], expected)
+    close(model.predict(array), expected)
+    clone = clone_model(model)
+    clone.set_weights(model.get_weights())
+    close(clone.predict(array), expected)
+    assert len(clone.layers) == 2
+    model.compile("sgd", "mse")
+    assert model.train_on_batch(array, np.zeros((5, 2))) == pytest.approx(np.mean(expected**2), rel=1e-5)
+    with pytest.raises(ValueError, match="stands the backend function"):
+        Model(x, layers.Dense(1)(K.square(x)))

@@ -124,12 +124,14 @@ class Network(Layer):
     Attributes:
         inputs, outputs: lists of symbols.
         input_layers, output_layers: whose they are; input_names, output_names: their names, unique.
+        calls: the nodes of the calls of layers, in order; order: with those that their further arguments are made by.
     """
 
     has_graph = True
     # Before there is a graph: a Sequential that waits for the shape of its input.
     calls: list = []
     nodes: list = []
+    order: list = []
     _names: dict = {}
     _second_places: list = []
     _outside: tuple = (0, {})
@@ -143,16 +145,16 @@ class Network(Layer):
     def _connect(self, inputs, outputs):
         self.inputs, self.outputs = as_list(inputs), as_list(outputs)
         self._check(inputs)
-        calls = nodes_between(self.inputs, self.outputs)
-        for node in calls:
-            if node.layer is None:
-                function = getattr(node.function, "__name__", node.function)
+        self.order = nodes_between(self.inputs, self.outputs)
+        self.calls = [node for node in self.order if node.layer is not None]
+        for symbol in [*self.outputs, *(symbol for node in self.calls for symbol in node.call_inputs)]:
+            if symbol.node is not None and symbol.node.layer is None and symbol not in self.inputs:
+                function = getattr(symbol.node.function, "__name__", symbol.node.function)
                 raise ValueError(
                     "Output tensors to a Model must be the output of a Keras `Layer`; between the inputs and outputs "
                     f"of {self.name} stands the backend function {function!r}. Wrap it in a Lambda layer."
                 )
-        self._arrange(calls)
-        self.calls = calls
+        self._arrange(self.calls)
         self._names = _relative_names(self._layers)
         self._second_places = _second_places(self)
         _note_elsewhere(self._layers)
@@ -253,8 +255,8 @@ class Network(Layer):
         if self._outside[0] != len(self.added_losses):
             symbols = list(filter(is_symbol, self.added_losses))
             added = nodes_between(self.inputs, symbols)
-            read = [variable for node in [*self.calls, *added] for variable in node.reads]
-            read += variables_of([*self.calls, *added], symbols)
+            read = [variable for node in [*self.order, *added] for variable in node.reads]
+            read += variables_of([*self.order, *added], symbols)
             read += self._read_by_weights()
             own = set(jax.tree.leaves(self.variables()))
             read = [variable for variable in dict.fromkeys(read) if variable not in own and not variable.is_constant]
@@ -556,7 +558,7 @@ class Bound(Execution):
         """The graph on `inputs`; see `Network.run`."""
         network = self.network
         self.values.update(network.place(inputs, mask))
-        self.compute(network.calls)
+        self.compute(network.order)
         outputs = [self.values[symbol] for symbol in network.outputs]
         masks = [self.values.get(mask_key(symbol)) for symbol in network.outputs]
         losses = [*self.losses, *self._added()]
