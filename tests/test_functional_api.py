@@ -524,6 +524,6 @@ def test_what_a_layer_is_called_with_beside_its_inputs_may_be_computed():
     close(clone.predict(array), expected)
     assert len(clone.layers) == 2
     model.compile("sgd", "mse")
-    assert model.train_on_batch(array, np.zeros((5, 2))) == pytest.approx(np.mean(expected**2), rel=1e-5)
+    assert model.train_on_batch(array, np.zeros((5, 2))) == pytest.approx(float((expected**2).mean()), rel=1e-5)
     with pytest.raises(ValueError, match="stands the backend function"):
         Model(x, layers.Dense(1)(K.square(x)))
