@@ -24,6 +24,7 @@ import numpy as np
 from jax import lax
 
 from jkeras import batch
+from jkeras.threefry import of_example
 
 __all__ = [
     "Key", "Run", "as_key", "as_run", "bernoulli", "host", "host_key", "is_seeded", "next_key", "next_run_key",
@@ -124,7 +125,7 @@ def _draw(key, sample, shape, per_example):
         whole = sample(draw_key, (shape[0] * batch.shards(), *shape[1:]))
         return whole if batch.shards() == 1 else lax.dynamic_slice_in_dim(whole, first, shape[0])
     places = first + jnp.arange(shape[0], dtype=jnp.uint32)
-    return jax.vmap(lambda place: sample(jax.random.fold_in(draw_key, place), shape[1:]))(places)
+    return jax.vmap(lambda place: sample(of_example(draw_key, place), shape[1:]))(places)
 
 
 def uniform(

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "jkeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "batch", "forked", "interrupt", "random", "lift", "sparse", "traits", "trees", "typing"}
+BASE = {"config", "batch", "forked", "interrupt", "random", "lift", "sparse", "threefry", "traits", "trees", "typing"}
 LEAVES = {"activations", "initializers", "regularizers", "constraints", "losses", "metrics"}
 CORE = BASE | LEAVES | {"serialize", "graph"}
 # Public addresses of helpers that the shell itself needs; they stand below it, and may not import it.
