@@ -80,10 +80,11 @@ def symbols(k, inputs, **arguments):
 
 # ---------------------------------------------------------------------------------------- every layer, a dozen a model
 
-#: Code in the config (which only the version of Python that wrote it reads), or not all of the layer; GPUs. Where the
-#: `input_length` of an embedding has several sizes, the `batch_input_shape` that Keras writes is none.
+#: Code in the config (which only the version of Python that wrote it reads), or not all of the layer; GPUs.
 LEFT_OUT = {"partial", "gpu"}
-WRONG_IN_KERAS = {"embedding_rank"}
+#: Where the `input_length` of an embedding has several sizes, the `batch_input_shape` that Keras writes is none. A
+#: model inside of `TimeDistributed`, with its batch norm, it trains as it tests, unless another layer tells it apart.
+WRONG_IN_KERAS = {"embedding_rank", "nested_model", "distributed_model"}
 
 
 def of_layers(entries):
