@@ -65,7 +65,7 @@ def test_images_in_a_list():
     [
         (np.ones((2, 4, 4, 1)), "caffe", r"\(2, 4, 4, 1\)"),
         (np.ones((4, 4, 4)), "torch", r"\(4, 4, 4\)"),
-        (np.ones((4, 4)), "tf", r"\(4, 4\)"),
+        (np.ones((4, 4)), "torch", r"\(4, 4\)"),
         (None, "tf", r"\(\)"),
     ],
 )

@@ -47,7 +47,7 @@ def preprocess_input(x: Any, data_format: Layout | None = None, mode: str = "caf
         raise ValueError(f"mode is 'caffe', 'tf' or 'torch', not {mode!r}.")
     x = x if hasattr(x, "dtype") else np.asarray(x)
     axis = -1 if layout == "channels_last" else -3
-    if len(x.shape) < 3 or mode != "tf" and x.shape[axis] not in (3, None):
+    if not x.shape or mode != "tf" and (len(x.shape) < 3 or x.shape[axis] not in (3, None)):
         raise ValueError(f"x is images of 3 channels (RGB, {layout}); got the shape {tuple(x.shape)}.")
     host = isinstance(x, np.ndarray)
     if host and not np.issubdtype(x.dtype, np.floating):
