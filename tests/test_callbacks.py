@@ -632,7 +632,7 @@ def test_to_categorical(labels, options, expected):
 
 
 def test_labels_out_of_range_are_an_error():
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="to_categorical: with num_classes=3, labels go up to 2; got 3"):
         utils.to_categorical([3], num_classes=3)
 
 

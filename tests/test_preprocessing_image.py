@@ -121,6 +121,7 @@ X = images(1)[0]
         (lambda: image.random_zoom(X, (1, 2, 3)), ValueError, "zoom_range must be two numbers"),
         (lambda: image.random_brightness(X, (1,)), ValueError, "brightness_range must be two numbers"),
         (lambda: ImageDataGenerator(zoom_range=(1, 2, 3)), ValueError, "zoom_range must be a number or two"),
+        (lambda: ImageDataGenerator(fill_mode="zeros"), ValueError, "fill_mode must be .*; got 'zeros'"),
         (lambda: ImageDataGenerator(brightness_range=(1,)), ValueError, "brightness_range must be two"),
         (lambda: ImageDataGenerator(validation_split=1), ValueError, "between 0 and 1; got 1"),
         (lambda: ImageDataGenerator(data_format="last"), ValueError, "data_format"),
@@ -476,7 +477,14 @@ def test_folders_that_fail(folder, tmp_path):
     for call, error, message in (
         (lambda: flow(tmp_path / "missing"), FileNotFoundError, "missing"),
         (lambda: flow(tmp_path / "nothing"), ValueError, r"no images in the folders \['empty'\] of"),
-        (lambda: flow(tmp_path / "nothing" / "empty"), ValueError, r"no images in the folders \[\]"),
+        (
+            lambda: flow(tmp_path / "nothing" / "empty"),
+            ValueError,
+            r"no images in the folders \[\] of .*each class must be a",
+        ),
+        (lambda: flow(tmp_path, classes="cats"), ValueError, "classes must be a list .*; got 'cats'"),
+        (lambda: flow(tmp_path, target_size=8), ValueError, r"target_size must be \(height, width\).*; got 8"),
+        (lambda: flow(tmp_path, target_size=(8, 8, 3)), ValueError, r"target_size must be .*; got \(8, 8, 3\)"),
         (lambda: flow(folder, color_mode="cmyk"), ValueError, "color_mode must be"),
         (lambda: flow(folder, class_mode="multi"), ValueError, "class_mode must be one of"),
         (lambda: flow(folder, subset="test"), ValueError, "subset must be"),

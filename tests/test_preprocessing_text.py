@@ -72,8 +72,9 @@ def test_padding_of_odd_items(sequences, options, expected):
         (([[1]], None, "int32", "pre", "pre", "x"), ValueError, "dtype int32 cannot hold value='x'"),
         (([[[1, 2]], [[3]]],), ValueError, r"number 1 have the shape \(1,\); those before have \(2,\)"),
         (([[1], [[3]]],), (ValueError, TypeError), "number 1|setting an array element|sequence"),
-        (([["x"]],), ValueError, "invalid literal"),
-        (([[2**40]],), OverflowError, "out of bounds|too large"),
+        (([["x"]],), ValueError, "sequence number 0 is not of dtype int32: invalid literal"),
+        (([[1], [None]],), TypeError, "sequence number 1 is not of dtype int32"),
+        (([[2**40]],), OverflowError, "sequence number 0 is not of dtype int32: .*(out of bounds|too large)"),
     ],
 )
 def test_padding_that_fails(arguments, error, message):

@@ -370,6 +370,13 @@ def test_weights_that_do_not_fit_change_nothing(tmp_path, build, by_name, messag
         np.testing.assert_array_equal(got, expected)
 
 
+def test_kernels_of_images_that_do_not_fit_are_told_as_they_are(tmp_path):
+    build = lambda filters: models.Sequential([layers.Conv2D(filters, 2, input_shape=(4, 4, 3))])  # noqa: E731
+    build(5).save_weights(tmp_path / "weights.h5")
+    with pytest.raises(ValueError, match=r"has shape \(2, 2, 3, 6\), but the saved weight has shape \(2, 2, 3, 5\)"):
+        build(6).load_weights(tmp_path / "weights.h5")
+
+
 def test_skip_mismatch_and_reshape(tmp_path):
     stack().save_weights(tmp_path / "weights.h5")
     model = other(units=2)

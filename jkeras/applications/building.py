@@ -2,6 +2,7 @@
 the weights are loaded."""
 
 import dataclasses
+import numbers
 import os
 import warnings
 from collections.abc import Mapping
@@ -103,12 +104,14 @@ class Wanted:
             raise self.wrong("weights", "None, 'imagenet' or the path of a file that exists", self.weights)
         if self.pretrained and self.include_top and self.classes != CLASSES:
             raise self.wrong("classes", f"{CLASSES} with weights='imagenet' and include_top=True", self.classes)
+        if self.include_top and not (isinstance(self.classes, numbers.Integral) and self.classes > 0):
+            raise self.wrong("classes", "a positive integer", self.classes)
         if not self.include_top and self.pooling not in (None, "avg", "max"):
             raise self.wrong("pooling", "None, 'avg' or 'max'", self.pooling)
 
     def wrong(self, argument: str, expected: str, given: Any) -> ValueError:
         """The error that says what `argument` is to be."""
-        return ValueError(f"{self.function}: {argument} must be {expected}; got {given!r:.200}.")
+        return ValueError(f"{self.function}: {argument} must be {expected}; got {' '.join(repr(given).split()):.200}.")
 
     def image(self, size: int, least: int, static: bool | None = None) -> Any:
         """The symbol of the images.
@@ -130,7 +133,7 @@ class Wanted:
         return self.input_tensor if made_by_layer else Input(tensor=self.input_tensor)
 
     def _checked_shape(self, size, least, static):
-        given = tuple(self.input_shape) if self.input_shape else None
+        given = None if self.input_shape is None else tuple(self.input_shape) or None
         place = 0 if self.layout == "channels_first" else 2
         ordered = lambda channels, *sizes: (channels, *sizes) if place == 0 else (*sizes, channels)  # noqa: E731
         if given is None:
@@ -150,7 +153,7 @@ class Wanted:
             )
         sizes = spatial_sizes(given, self.layout)
         if any(n is not None and n < least for n in sizes):
-            raise self.wrong("input_shape", f"of images of {least}x{least} pixels at least", given)
+            raise self.wrong("input_shape", f"of images of {least}x{least} pixels at least ({self.layout})", given)
         if static and None in given:
             raise self.wrong("input_shape", "without None where the network has a top", given)
         return given

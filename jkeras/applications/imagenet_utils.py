@@ -26,14 +26,14 @@ def preprocess_input(x: Any, data_format: Layout | None = None, mode: str = "caf
     As in Keras, a numpy array of floats is written over (but for "caffe", the array keeps its order of channels).
 
     Arguments:
-        x: an image or a batch of images, RGB: an array or a symbol.
+        x: an image or a batch of images, RGB: an array (or what makes one, as a list) or a symbol.
         data_format: where its channels are; None for the global setting.
         mode: 'caffe' for BGR, the mean of each channel subtracted; 'tf' for values from -1 to 1; 'torch' for values
             from 0 to 1, standardized per channel.
         kwargs: the modules of Keras that `keras_applications` is handed; not needed here.
 
     Raises:
-        ValueError: if there is no such mode or layout.
+        ValueError: if there is no such mode or layout, or `x` has not three channels where the mode needs them.
 
     Example:
         >>> import numpy as np
@@ -45,6 +45,10 @@ def preprocess_input(x: Any, data_format: Layout | None = None, mode: str = "caf
         raise ValueError(f"data_format is 'channels_first' or 'channels_last', not {layout!r}.")
     if mode not in ("caffe", "tf", "torch"):
         raise ValueError(f"mode is 'caffe', 'tf' or 'torch', not {mode!r}.")
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    axis = -1 if layout == "channels_last" else -3
+    if not x.shape or mode != "tf" and (len(x.shape) < 3 or x.shape[axis] not in (3, None)):
+        raise ValueError(f"x is images of 3 channels (RGB, {layout}); got the shape {tuple(x.shape)}.")
     host = isinstance(x, np.ndarray)
     if host and not np.issubdtype(x.dtype, np.floating):
         x = x.astype(config.floatx())

@@ -67,7 +67,7 @@ def MobileNet(
         'mobilenet_0.25_224'
     """
     wanted = Wanted("MobileNet", include_top, weights, input_tensor, input_shape, pooling, classes, kwargs)
-    rows, columns = spatial_sizes(input_shape) if input_shape and len(input_shape) == 3 else (None, None)
+    rows, columns = spatial_sizes(input_shape) if input_shape is not None and len(input_shape) == 3 else (None, None)
     image = wanted.image(size=rows if rows == columns and rows in SIZES else 224, least=32)
     size = weights_size(wanted, alpha, tuple(WIDTHS), SIZES)
     if wanted.pretrained and depth_multiplier != 1:

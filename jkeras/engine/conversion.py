@@ -111,7 +111,7 @@ def _kernels(layer, kind: str, weights: list, turned: bool, reshape: bool) -> li
                 f"shape {shape}; the one to load has shape {weights[0].shape}."
             )
         weights[0] = weights[0].reshape(shape)
-    elif weights[0].ndim == 4:
+    elif tuple(np.moveaxis(weights[0], (3, 2), (0, 1)).shape if weights[0].ndim == 4 else ()) == shape:
         weights[:kernels] = [np.transpose(kernel, (3, 2, 0, 1)) for kernel in weights[:kernels]]
     return weights
 

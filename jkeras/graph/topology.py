@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -178,7 +179,7 @@ class Network(Layer):
             if not hasattr(symbol, "_keras_history"):
                 raise ValueError(
                     f"Input tensors to a {type(self).__name__} must come from `jkeras.layers.Input`. "
-                    f"Received: {symbol!r} (missing previous layer metadata)."
+                    f"Received: {symbol!r} (missing previous layer metadata).{_meant(symbol, 'input')}"
                 )
             if not isinstance(symbol._keras_history[0], InputLayer):
                 raise ValueError(
@@ -195,7 +196,8 @@ class Network(Layer):
             if not hasattr(symbol, "_keras_history"):
                 raise ValueError(
                     f"Output tensors to a {type(self).__name__} must be the output of a Keras `Layer` (thus holding "
-                    f"past layer metadata). Found: {symbol!r}. Wrap the computation in a Lambda layer."
+                    f"past layer metadata). Found: {symbol!r}."
+                    f"{_meant(symbol, 'output') or ' Wrap the computation in a Lambda layer.'}"
                 )
 
     def _arrange(self, calls):
@@ -404,7 +406,8 @@ class Network(Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"No such layer: {name}. The layers are: {', '.join(layer.name for layer in self.layers)}.")
+        names = ", ".join(layer.name for layer in self.layers)
+        raise ValueError(f"No such layer: {name}. The layers are: {textwrap.shorten(names, 1000, placeholder='...')}.")
 
     @property
     def stateful(self):
@@ -436,6 +439,11 @@ class Network(Layer):
         for layer in self.layers:
             if layer.stateful and hasattr(layer, "reset_states"):
                 layer.reset_states()
+
+
+def _meant(given, end: str) -> str:
+    """A hint where a layer was given in place of its input or output."""
+    return f" Use its `.{end}`: it is a layer." if isinstance(given, Layer) else ""
 
 
 def _prefix(network) -> str:

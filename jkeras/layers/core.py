@@ -96,7 +96,7 @@ class Dense(Layer):
         if input_shape[-1] is None:
             raise ValueError(
                 f"Layer {self.name} (Dense): the size of the last axis of its input must be known. "
-                f"Found shape: {tuple(input_shape)}."
+                f"Found shape: {tuple(input_shape)}. Give the model's input a shape without None, or pool."
             )
         params = {"kernel": self.weight("kernel", (input_shape[-1], self.units))}
         if self.use_bias:

@@ -74,7 +74,7 @@ def pad_sequences(
                 continue
             except (struct.error, OverflowError, TypeError):
                 pass  # not plain numbers, or too large ones: numpy's rules decide
-        items = sequence if isinstance(sequence, np.ndarray) else np.asarray(sequence, result.dtype)
+        items = sequence if isinstance(sequence, np.ndarray) else _items(sequence, result.dtype, place)
         if length and items.shape[1:] != shape:
             raise ValueError(
                 f"pad_sequences: the items of sequence number {place} have the shape {items.shape[1:]}; those before "
@@ -83,6 +83,15 @@ def pad_sequences(
         if length:
             result[place, first : first + length] = items
     return result
+
+
+def _items(sequence, dtype, place):
+    """The array of a sequence, which is number `place` of all."""
+    try:
+        return np.asarray(sequence, dtype)
+    except (OverflowError, TypeError, ValueError) as error:
+        kind = next(kind for kind in (OverflowError, TypeError, ValueError) if isinstance(error, kind))
+        raise kind(f"pad_sequences: sequence number {place} is not of dtype {dtype}: {error}") from error
 
 
 def _lengths(sequences):

@@ -31,6 +31,10 @@ def to_categorical(y: ArrayLike, num_classes: int | None = None, dtype: DTypeLik
         labels = labels[..., 0]
     if not num_classes:
         num_classes = int(labels.max()) + 1
+    if labels.size and labels.max() >= num_classes:
+        raise IndexError(
+            f"to_categorical: with num_classes={num_classes}, labels go up to {num_classes - 1}; got {labels.max()}."
+        )
     one_hot = np.zeros((labels.size, num_classes), dtype)
     one_hot[np.arange(labels.size), labels.ravel()] = 1
     return one_hot.reshape(*labels.shape, num_classes)

@@ -33,7 +33,10 @@ class _FileIterator(ImageIterator):
         if color_mode not in _CHANNELS:
             raise ValueError(f"color_mode must be 'rgb', 'rgba' or 'grayscale'; got {color_mode!r}.")
         self.image_data_generator, self.color_mode, self.interpolation = image_data_generator, color_mode, interpolation
-        self.target_size, self.data_format = tuple(target_size), config.data_format(data_format)
+        self.target_size = tuple(target_size) if np.iterable(target_size) else (target_size,)
+        if len(self.target_size) != 2 or not all(isinstance(n, (int, np.integer)) for n in self.target_size):
+            raise ValueError(f"target_size must be (height, width), two integers; got {target_size!r}.")
+        self.data_format = config.data_format(data_format)
         channels = (_CHANNELS[color_mode],)
         last = self.data_format == "channels_last"
         self.image_shape = self.target_size + channels if last else channels + self.target_size
@@ -142,6 +145,8 @@ class DirectoryIterator(_FileIterator):
         _check_class_mode(class_mode, self.allowed_class_modes)
         self.directory, self.class_mode = os.fspath(directory), class_mode
         self.dtype = config.floatx() if dtype is None else dtype
+        if isinstance(classes, str):
+            raise ValueError(f"DirectoryIterator: classes must be a list of names of folders; got {classes!r}.")
         names = [] if classes is None else list(classes)
         if not names:
             names = sorted(entry.name for entry in os.scandir(self.directory) if entry.is_dir())
@@ -154,7 +159,8 @@ class DirectoryIterator(_FileIterator):
             numbers += [number] * len(found)
         self.classes, self.samples = np.array(numbers, "int32"), len(self.filenames)
         print(f"Found {self.samples} images belonging to {self.num_classes} classes.")
-        self._check_any(f"the folders {names} of {self.directory}")
+        hint = "" if names else " (each class must be a folder in it; classes=['.'] takes all images as one class)"
+        self._check_any(f"the folders {names} of {self.directory}{hint}")
         self._filepaths = [os.path.join(self.directory, name) for name in self.filenames]
         super().__init__(self.samples, batch_size, shuffle, seed)
 

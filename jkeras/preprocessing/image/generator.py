@@ -87,6 +87,10 @@ class ImageDataGenerator:
             channel_shift_range,
         )
         self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
+        if fill_mode not in ("constant", "mirror", "nearest", "reflect", "wrap"):
+            raise ValueError(
+                f"ImageDataGenerator: fill_mode must be 'constant', 'nearest', 'reflect' or 'wrap'; got {fill_mode!r}."
+            )
         self.fill_mode, self.cval, self.interpolation_order = fill_mode, cval, interpolation_order
         self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
         self.rescale, self.preprocessing_function = rescale, preprocessing_function
