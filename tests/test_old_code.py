@@ -522,3 +522,13 @@ def test_a_lambda_that_counts():
     layer = layers.Lambda(count)
     layer(layers.Input((2,)))
     assert calls and layer.function is count
+
+
+def test_a_lambda_in_an_unfinished_module():
+    module = {"__name__": "jkeras.written_by_a_user", "__package__": "jkeras"}
+    exec("def function(x):\n    from . import trees\n    return later(x, trees)", module)
+    layer, x = layers.Lambda(module["function"]), layers.Input((2,))
+    with pytest.raises(NameError, match="later"):
+        layer(x)
+    module["later"] = lambda x, trees: x * len(trees.as_list(x))
+    close(Model(x, layer(x)).predict(np.ones((1, 2))), np.ones((1, 2)))
