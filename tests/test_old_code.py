@@ -112,6 +112,49 @@ def test_updates():
     assert not model.updates
 
 
+def counts(**options):
+    """A layer that counts its calls in a weight, and adds that to its inputs."""
+
+    class Counts(layers.Layer):
+        def build(self, input_shape):
+            self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+            super().build(input_shape)
+
+        def call(self, inputs):
+            self.add_update([(self.calls, self.calls + 1)], inputs)
+            return inputs + self.calls
+
+    return Counts(**options)
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+@pytest.mark.parametrize("make", [layers.BatchNormalization, counts])
+def test_updates_beside_outputs(make, phase):
+    """What a layer's call gives, its gradients, and its updates are all made of its state before the function runs."""
+    model, fresh = (Sequential([make(input_shape=(3,))]) for _ in range(2))
+    asked = [model.output, model.layers[0].weights[-1], *K.gradients(K.sum(model.output**2), model.inputs)]
+    alone = K.function([model.input, K.learning_phase()], asked)
+    run = K.function([model.input, K.learning_phase()], asked, updates=model.updates)
+    for batch in (X, 3 * X + 1):
+        expected = alone([batch, phase])
+        close(run([batch, phase]), expected)
+    update = K.function([fresh.input, K.learning_phase()], [], updates=fresh.updates)
+    for batch in (X, 3 * X + 1):
+        update([batch, phase])
+    close(model.get_weights(), fresh.get_weights())
+
+
+def test_states_beside_outputs():
+    steps = layers.Input(batch_shape=(2, 2, 3))
+    carried = layers.SimpleRNN(2, stateful=True, activation=None, recurrent_initializer="identity")
+    model = Model(steps, carried(steps))
+    batch = draw(2, 2, 3)
+    expected = [model.predict(batch, batch_size=2) for _ in range(3)]
+    model.reset_states()
+    run = K.function([steps], [model.output], updates=model.state_updates)
+    close([run([batch])[0] for _ in range(3)], expected)
+
+
 def test_numbers_are_numpy_scalars():
     model = two_outputs()
     assert {type(number) for number in model.train_on_batch(X, [Y, Z])} == {np.float32}
@@ -479,3 +522,13 @@ def test_a_lambda_that_counts():
     layer = layers.Lambda(count)
     layer(layers.Input((2,)))
     assert calls and layer.function is count
+
+
+def test_a_lambda_in_an_unfinished_module():
+    module = {"__name__": "jkeras.written_by_a_user", "__package__": "jkeras"}
+    exec("def function(x):\n    from . import trees\n    return later(x, trees)", module)
+    layer, x = layers.Lambda(module["function"]), layers.Input((2,))
+    with pytest.raises(NameError, match="later"):
+        layer(x)
+    module["later"] = lambda x, trees: x * len(trees.as_list(x))
+    close(Model(x, layer(x)).predict(np.ones((1, 2))), np.ones((1, 2)))

@@ -326,10 +326,12 @@ class UpdateNode(Node):
     def evaluate(self, execution: Any) -> None:
         """Run the layer as while training, and forget what it returns."""
         key = None if execution.key is None else execution.key.fold(execution.place(self.layer), "update")
-        params, state = jax.tree.map(execution.value, self.layer.variables())
+        params, state = execution.weights(self.layer, execution.asked)
         masks = self.call.masks_in(execution)
         after = self.call.run(execution.value, params, state, masks, key=key, training=True).state
-        execution.values.update(zip(self.outputs, (trees.get(after, path) for path in self.paths), strict=True))
+        values = [trees.get(after, path) for path in self.paths]
+        execution.asked.update(zip(self.symbols, values, strict=True))
+        execution.values.update(zip(self.outputs, values, strict=True))
 
 
 class NodeAccess:

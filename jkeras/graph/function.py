@@ -89,7 +89,9 @@ class Execution(Scope):
         positions: layer -> its position in the model, which is its part in the key's path.
 
     Attributes:
-        state: layer -> next state.
+        moved: variable -> its next value, as calls of layers left it. The next call of the layer goes on with that; to
+            all others the variable is what it was before.
+        asked: the same of what symbols of layers' updates came to.
         losses: the scalars that the layers' calls added.
     """
 
@@ -97,7 +99,8 @@ class Execution(Scope):
         super().__init__(dict(values), training=training, key=None if key is None else random.as_key(key))
         self.values = self.bindings
         self.positions, self.shards = positions, batch.shards()
-        self.state: dict = {}
+        self.moved: dict = {}
+        self.asked: dict = {}
         self._calls: collections.Counter = collections.Counter()
 
     def value(self, symbol: Any):
@@ -136,7 +139,7 @@ class Execution(Scope):
 
     def enter(self, layer: Any):
         """The key, params and state for the next call of `layer`."""
-        params, state = jax.tree.map(self.value, layer.variables())
+        params, state = self.weights(layer, self.moved)
         call = self._calls[layer]
         self._calls[layer] += 1
         key = self.key
@@ -144,17 +147,20 @@ class Execution(Scope):
             key = key.fold(self.place(layer), call)
         return key, params, state
 
+    def weights(self, layer: Any, made: dict):
+        """The params and state of `layer`, those that are in `made` as they are there."""
+        return jax.tree.map(lambda one: made[one] if one in made else self.value(one), layer.variables())
+
     def place(self, layer: Any):
         """The part that `layer` has in the path of keys."""
         return layer.name if self.positions is None else self.positions.get(layer, layer.name)
 
     def leave(self, layer: Any, state: dict, losses: Any):
         """Take what a call of `layer` left: its next state and its losses."""
-        self.state[layer] = state
         for path, variable in trees.leaves(layer.variables()[1]):
             value = trees.get(state, path)
             if value is not None:
-                self.values[variable] = value
+                self.moved[variable] = value
         self.losses.extend(losses)
 
     def compute(self, nodes: Iterable):

@@ -6,6 +6,7 @@ where what it adds is collected, for exactly as long as the call lasts. A variab
 or, in a `Finder`, noted.
 """
 
+import builtins
 import contextlib
 import contextvars
 import dis
@@ -215,9 +216,14 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(constant)
 
 
+#: What a function knows its module by, as imports inside of it do.
+_MODULE = ("__builtins__", "__name__", "__package__", "__path__", "__spec__")
+
+
 def as_of_now(function: Any) -> Any:
     """`function` with the values that the names around it have now: in `for i in range(3): Lambda(lambda x: x[:, i])`
-    each has its own i, however often and late it is traced. One that itself assigns to such names stays as it is.
+    each has its own i, however often and late it is traced. One that itself assigns to such names stays as it is, and
+    so does one of whose names there is none yet.
 
     Example:
         >>> scale = 2
@@ -234,7 +240,10 @@ def as_of_now(function: Any) -> Any:
     if any(step.opname == "STORE_GLOBAL" or (step.opname == "STORE_DEREF" and step.argval in free) for step in steps):
         return function
     around = function.__globals__
-    names = {"__builtins__", "__name__", *(name for code in codes for name in code.co_names)} & around.keys()
+    read = {step.argval for step in steps if step.opname == "LOAD_GLOBAL"}
+    if any(name not in around and not hasattr(builtins, name) for name in read):
+        return function
+    names = {*_MODULE, *(name for code in codes for name in code.co_names)} & around.keys()
     cells = []
     for cell in function.__closure__ or ():
         try:

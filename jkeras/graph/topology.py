@@ -601,7 +601,7 @@ class Bound(Execution):
         state = self.given
         outside = {(OUTSIDE, name): variable for name, variable in self._outside.items()}
         for path, variable in [*trees.leaves(self._state), *outside.items()]:
-            value = self.values[variable]
+            value = self.moved.get(variable, self.values[variable])
             if variable in self.updates:
                 if path[0] == OUTSIDE:
                     self.touched(variable)
