@@ -197,7 +197,7 @@ class _Forward(_Observer):
         self.calls[place] = (self.name, has_inner, getattr(node, "layer", None))
         for what, made in (
             ("the output", values),
-            ("the next state", execution.state.get(node.layer, {}) if node.layer else {}),
+            ("the next state", execution.weights(node.layer, execution.moved)[1] if node.layer else {}),
             ("the added losses", execution.losses[losses:]),
         ):
             if self.found is None and not _is_fine(made):
