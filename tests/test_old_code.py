@@ -144,6 +144,26 @@ def test_updates_beside_outputs(make, phase):
     close(model.get_weights(), fresh.get_weights())
 
 
+def test_updates_of_what_is_not_the_layers():
+    seen = K.variable(1.0)
+
+    class Sees(layers.Layer):
+        def call(self, inputs):
+            self.add_update([(seen, 2 * seen)], inputs)
+            return inputs + seen
+
+    model = Sequential([Sees(input_shape=(3,)), Sees()])
+    run = K.function(model.inputs, [model.output], updates=model.updates)
+    assert [len(part.updates) for part in (model, *model.layers)] == [2, 1, 1]
+    for times in (2, 4):
+        close(run([X])[0], X + times)
+    assert K.get_value(seen) == 4
+    model.add(layers.Dense(1))
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, X[:, :1])
+    assert K.get_value(seen) == 8  # as when it trains
+
+
 def test_states_beside_outputs():
     steps = layers.Input(batch_shape=(2, 2, 3))
     carried = layers.SimpleRNN(2, stateful=True, activation=None, recurrent_initializer="identity")

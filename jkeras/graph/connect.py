@@ -301,16 +301,16 @@ class UpdateNode(Node):
     def __init__(self, call: LayerNode):
         self.call, self.layer, self.inputs, self.reads = call, call.layer, call.inputs, call.reads
         state = self.layer.variables()[1]
-        updated = self._updated() if jax.tree.leaves(state) else ()
-        self.paths = [path for path, _ in trees.leaves(state) if path in updated]
-        variables = [trees.get(state, path) for path in self.paths]
+        updated, outside = self._updated() if jax.tree.leaves(state) or self.reads else ((), ())
+        self.paths, self.outside = [path for path, _ in trees.leaves(state) if path in updated], list(outside)
+        variables = [trees.get(state, path) for path in self.paths] + self.outside
         self.result = self.outputs = [
             SymbolicTensor(one.shape, one.dtype, f"{one.name}_update", self) for one in variables
         ]
         self.symbols = dict(zip(variables, self.outputs, strict=True))
 
-    def _updated(self) -> set:
-        """The paths of the state that moves, by an abstract run."""
+    def _updated(self) -> tuple:
+        """The paths of the state that moves, and the variables from outside that do, by an abstract run."""
         called, arguments = self.call.program(training=True)
         updated: set = set()
 
@@ -319,17 +319,20 @@ class UpdateNode(Node):
             updated.update(path for path, old in trees.leaves(before) if trees.get(call.state, path) is not old)
             return arrays
 
-        with Finder():
+        with Finder() as finder:
             infer(run, arguments)
-        return updated
+        return updated, finder.updated
 
     def evaluate(self, execution: Any) -> None:
         """Run the layer as while training, and forget what it returns."""
         key = None if execution.key is None else execution.key.fold(execution.place(self.layer), "update")
         params, state = execution.weights(self.layer, execution.asked)
         masks = self.call.masks_in(execution)
-        after = self.call.run(execution.value, params, state, masks, key=key, training=True).state
+        outside = {one: execution.value(one) for one in self.outside}
+        with execution.fresh(execution.values | outside) as inner:
+            after = self.call.run(inner.value, params, state, masks, key=key, training=True).state
         values = [trees.get(after, path) for path in self.paths]
+        values += [inner.updates.get(one, value) for one, value in outside.items()]
         execution.asked.update(zip(self.symbols, values, strict=True))
         execution.values.update(zip(self.outputs, values, strict=True))
 

@@ -125,6 +125,7 @@ class Scope:
                         "another one in each run: nothing would come of it. Make it before, in __init__ or build."
                     )
                 scope.missing(variable)
+                scope.touched(variable)
                 scope = self
                 break
             scope = scope.parent
