@@ -338,7 +338,26 @@ def test_what_every_run_of_call_assigns_alike_is_kept_when_the_graph_is_made():
     close(model.predict(X), X @ np.ones((3, 2)))
     assert vars(layer) == kept
     layer(Input((3,)))
-    assert layer.calls == 2
+    assert layer.calls == 1  # each run starts from what was there before the first
+
+
+def growing(layer, x):
+    layer.seen.append(x.shape[-1])
+    layer.steps += 1
+    layer.scale = layer.scale * 2 if hasattr(layer, "scale") else 3
+    return x * layer.scale * len(layer.seen) + layer.steps
+
+
+def test_runs_of_a_call_start_from_what_was_there_before_the_first():
+    x, layer = Input((3,)), Written(growing)
+    layer.seen, layer.steps = [], 0
+    model = Model(x, layer(x))
+    for _ in range(2):
+        close(model.predict(X), X * 3 + 1)
+        close(layer.apply(*layer.get_trees(), X)[0], X * 3 + 1)
+    assert (layer.seen, layer.steps, layer.scale) == ([3], 1, 3)
+    layer.steps = 5
+    close(layer.apply(*layer.get_trees(), X)[0], X * 3 + 6)
 
 
 @pytest.mark.parametrize("name", ["product", "rows", "phase"])

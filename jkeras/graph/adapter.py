@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -456,15 +457,25 @@ def with_readings(layer: Any, form: Callable = as_values) -> Any:
     return layer
 
 
+def _parts(value):
+    return [*value, *value.values()] if isinstance(value, dict) else list(value) if type(value) in (list, set) else []
+
+
+def _is_untouched(value, before, parts) -> bool:
+    """Whether an attribute is the same as before, and if it is a list or dict, holds the same."""
+    now = _parts(value)
+    return value is before and len(now) == len(parts) and all(map(operator.is_, now, parts))
+
+
 @contextlib.contextmanager
 def noting_assignments(layer: Any, twin: Any):
     """Inside, code of `layer` runs on `twin`, a copy: what it assigns to that is told to who makes a graph."""
-    before = dict(vars(twin))
+    before = {name: (value, _parts(value)) for name, value in vars(twin).items()}
     yield
     made = {
         name: value
         for name, value in vars(twin).items()
-        if name not in _GROUPS and (name not in before or value is not before[name])
+        if name not in _GROUPS and (name not in before or not _is_untouched(value, *before[name]))
     }
     scope = current_scope()
     if scope is not None and made:

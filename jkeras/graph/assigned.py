@@ -1,9 +1,10 @@
 """What is assigned to the attributes of a layer, in its `call` and afterwards.
 
-What a `call` assigns to `self` goes to a copy, as `apply` has no effects. Keras runs `call` once, when the graph is
-made, and what it assigned is there from then on. So what all its abstract runs give alike (numbers, shapes, flags) is
-kept when a graph is made. Of the rest (tensors, what depends on unknown sizes or on the phase) the name is kept, so
-that who asks for it is told (`HoldsWeights.__getattr__`); the next call does not see it.
+What a `call` assigns to `self`, or puts into a list or dict there, goes to a copy: `apply` has no effects. Keras runs
+`call` once, when the graph is made, and what it assigned is there from then on. So what its abstract runs give alike
+(numbers, shapes, flags) is kept when a graph is made; each run starts from what was there before the first. Of the rest
+(tensors, what depends on unknown sizes or on the phase) the name is kept, so that who asks for it is told
+(`HoldsWeights.__getattr__`).
 """
 
 from typing import Any
@@ -28,11 +29,12 @@ def keep_assignments(assignments: dict) -> None:
             first, *others = [run[name] for run in runs if name in run]
             if symbols_in(own.get(name)) or any(True for _ in layers_in([first, own.get(name)])):
                 continue  # weights, and layers: what becomes of them is known
-            if not _is_traced(first) and all(_is_same(first, other) for other in others):
+            before = own.setdefault("_before_call", {})
+            before.setdefault(name, [own[name]] if name in own else [])
+            if _is_traced(first) or not all(_is_same(first, other) for other in others):
+                own.pop(name, None)
+            else:
                 own[name] = map_nest(Shape, first, Shape)
-                continue
-            before = own.get("_unkept", {})
-            own["_unkept"] = {**before, name: [own.pop(name)] if name in own else before.get(name, [])}
 
 
 def _is_traced(value) -> bool:

@@ -492,7 +492,11 @@ class Layer(NodeAccess, HoldsWeights, Questions):
     def twin(self):
         """A copy that shares the weights, for one call of user code."""
         twin = copy.copy(self)
-        for name, before in self.__dict__.get("_unkept", {}).items():
-            for value in before:
-                twin.__dict__.setdefault(name, value)
+        own = vars(twin)
+        for name, before in own.pop("_before_call", {}).items():
+            own.pop(name, None)
+            own.update((name, value) for value in before)
+        if adapter.is_written_by_user(type(self)):
+            public = (name for name, value in own.items() if type(value) in (list, dict, set) and name[:1] != "_")
+            own.update([(name, copy.copy(own[name])) for name in public])
         return twin

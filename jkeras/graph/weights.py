@@ -119,8 +119,8 @@ class HoldsWeights(adapter.AnyLayer):
         both = self._trainable_weights, self._non_trainable_weights + self._unsaved_state
         if self.built:
             both = (
-                both[0] + self._only_stated("trainable_weights"),
-                both[1] + self._only_stated("non_trainable_weights"),
+                both[0] + _only_stated(self, "trainable_weights"),
+                both[1] + _only_stated(self, "non_trainable_weights"),
             )
         inner: set = set()
         if both[0] or both[1]:
@@ -132,15 +132,9 @@ class HoldsWeights(adapter.AnyLayer):
         )
         return params, state
 
-    def _only_stated(self, what: str) -> list:
-        """The weights that a user's class states in a property of its own."""
-        stated = getattr(type(self), what)
-        ours = not isinstance(stated, property) or not adapter.is_written_by_user(stated.fget)
-        return [] if ours else [weight for weight in getattr(self, what) if isinstance(weight, Variable)]
-
     def states_weights(self) -> bool:
         """Whether a user's class states its weights in a property of its own."""
-        return bool(self._only_stated("trainable_weights") or self._only_stated("non_trainable_weights"))
+        return bool(_only_stated(self, "trainable_weights") or _only_stated(self, "non_trainable_weights"))
 
     def variables(self) -> tuple[dict, dict]:
         """The layer's `Variable`s in the shape of its params and state."""
@@ -289,10 +283,11 @@ class HoldsWeights(adapter.AnyLayer):
     def __setattr__(self, name, value):
         if self.__dict__.get("_inbound_nodes") and "_is_twin" not in self.__dict__:
             check_held(self, name, value)
+            self.__dict__.get("_before_call", {}).pop(name, None)  # runs start from what is stated now
         super().__setattr__(name, value)
 
     def __getattr__(self, name):
-        if name in self.__dict__.get("_unkept", ()):
+        if name in self.__dict__.get("_before_call", ()):
             raise AttributeError(
                 f"{self.name}.{name} is assigned in the `call` of {type(self).__name__}, and is a tensor or differs "
                 "from run to run: it is there until that call ends, and not kept. Let `call` return it, too."
@@ -363,3 +358,10 @@ def _by_place(variables) -> dict:
         siblings = trees.get(tree, tuple(outer), {})
         tree = trees.put(tree, (*outer, free_name(name, siblings)), variable)
     return tree
+
+
+def _only_stated(layer, what: str) -> list:
+    """The weights that a user's class states in a property of its own."""
+    stated = getattr(type(layer), what)
+    ours = not isinstance(stated, property) or not adapter.is_written_by_user(stated.fget)
+    return [] if ours else [weight for weight in getattr(layer, what) if isinstance(weight, Variable)]

@@ -50,7 +50,7 @@ class Optimizer(Formula):
         for name in kwargs:
             if name not in ("clipnorm", "clipvalue"):
                 raise TypeError(f"Unexpected keyword argument passed to optimizer: {name} (in {type(self).__name__})")
-        self.__dict__.update({name: self._number(name, value) for name, value in kwargs.items()})
+        self.__dict__.update({name: _number(self, name, value) for name, value in kwargs.items()})
         if not isinstance(getattr(type(self), "iterations", None), property):  # as that of an optimizer inside
             self.iterations = Hyperparameter(0, "iterations", np.int32)
         self.updates, self.declared = [], []
@@ -80,15 +80,9 @@ class Optimizer(Formula):
         own = {"updates": [], "declared": [], "_watched": None, "_alone": None, "_loaded": self.get_weights() or None}
         return {**vars(self), **own}
 
-    def _number(self, name, value) -> Any:
-        """`value`, one number or None."""
-        if value is None or isinstance(value, numbers.Real) or getattr(value, "shape", None) == ():
-            return value
-        raise ValueError(f"{type(self).__name__}: {name} must be a number. Found: {reprlib.repr(value)}")
-
     def _keep(self, epsilon=None, **hyperparameters):
         """Keep an epsilon, and numbers as hyperparameters."""
-        self.epsilon = config.epsilon() if epsilon is None else self._number("epsilon", epsilon)
+        self.epsilon = config.epsilon() if epsilon is None else _number(self, "epsilon", epsilon)
         for name, value in hyperparameters.items():
             setattr(self, name, Hyperparameter(value, name))
         self.initial_decay = float(hyperparameters.get("decay", 0.0))
@@ -376,3 +370,10 @@ def _plain(value):
     if isinstance(value, Variable):
         return float(value.numpy()) if value.shape == () else value.numpy().tolist()
     return float(Function([], [value])([])[0]) if isinstance(value, SymbolicTensor) else value
+
+
+def _number(optimizer, name, value) -> Any:
+    """`value`, an argument of an optimizer: one number or None."""
+    if value is None or isinstance(value, numbers.Real) or getattr(value, "shape", None) == ():
+        return value
+    raise ValueError(f"{type(optimizer).__name__}: {name} must be a number. Found: {reprlib.repr(value)}")

@@ -148,7 +148,20 @@ def _as_told(passes: str) -> dict[str, str]:
 
 
 def options(program: ClosedJaxpr, platform: str) -> dict[str, Any]:
-    """The `compiler_options` with which `jax.jit` compiles a program fastest to run.
+    """The `compiler_options` with which `jax.jit` compiles a program fastest to run, and a deep one sooner.
+
+    Arguments:
+        program: as `jax.make_jaxpr` or `jax.jit(...).trace(...).jaxpr` gives it.
+        platform: what it is compiled for, as `device.platform`.
+    """
+    if platform != "cpu":
+        return {}
+    everything = list(equations(program.jaxpr, platform))
+    return {**_of_chains(program.jaxpr, platform), **_of_deep_networks(everything), **_of_convolutions(everything)}
+
+
+def _of_convolutions(everything) -> dict:
+    """Whether convolutions go to a library.
 
     For a CPU, XLA (jax 0.10) hands each convolution to a library, YNNPACK, which is faster in most, by a fifth. But it
     is up to 2.7 times slower in the gradient for the kernel where the gradient of the outputs does not fit into a
@@ -175,8 +188,18 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, Any]:
     batch 32, 284 / 285, batch 128, 1153 / 1040 +; on images of 96x96, batch 8, MobileNetV2 314 / 312 +, ResNet50
     632 / 622.
     Predictions: mnist_cnn, batch 128, 28 / 24 +; MobileNetV2 19 / 19, ResNet50 128 / 134.
+    """
+    convolutions = [equation for equation in everything if equation.primitive.name == "conv_general_dilated"]
+    slow = sum(_work(equation) for equation in convolutions if _is_slow(equation))
+    if slow == 0 or slow < _SHARE * sum(map(_work, convolutions)):
+        return {}
+    return _known(_NO_CONVOLUTIONS)
 
-    XLA also joins elementwise operations, and computes again what several need. In a deep chain whose gradients are
+
+def _of_chains(jaxpr, platform) -> dict:
+    """Whether elementwise operations are joined.
+
+    XLA joins elementwise operations, and computes again what several need. In a deep chain whose gradients are
     summed at every layer, each sum computes the chain anew: time and memory to compile grow with its square, and the
     program gets slower, too. Where the `repetitions` are many, it is told not to (the pass called "fusion").
 
@@ -192,6 +215,12 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, Any]:
     | 24 blocks of attention, 32 units | 26 | 18.0 / 14.1 | 520 / 575 | 43.7 / 52.4 |
     | 12 blocks of attention, 32 units | 13 | 6.5 / 13.3 | 428 / 478 | 17.9 / 25.5 |
     | 40 Dropout of 2 units | 6 | 8.7 / 12.6 | 408 / 508 | 1.5 / 3.0 |
+    """
+    return _as_told("fusion") if repetitions(jaxpr, platform) >= _REPETITIONS else {}
+
+
+def _of_deep_networks(everything) -> dict:
+    """Whether each kernel is written in MLIR first.
 
     A deep network is a thousand small kernels, and what XLA spends on each of them alone is most of the time to its
     first step: a program of MLIR for each, in a context of its own. A program of many equations is compiled without.
@@ -202,19 +231,7 @@ def options(program: ClosedJaxpr, platform: str) -> dict[str, Any]:
     |---|---|---|
     | DenseNet of 18 layers in blocks | 13.1, 158 | 11.3, 152 |
     | MobileNetV2 | 18.3, 340 | 14.8, 307 |
-
-    Arguments:
-        program: as `jax.make_jaxpr` or `jax.jit(...).trace(...).jaxpr` gives it.
-        platform: what it is compiled for, as `device.platform`.
     """
-    if platform != "cpu":
+    if len(everything) < _DEEP or any(name in os.environ.get("XLA_FLAGS", "") for name in _SOONER):
         return {}
-    told: dict[str, Any] = _as_told("fusion") if repetitions(program.jaxpr, platform) >= _REPETITIONS else {}
-    everything = list(equations(program.jaxpr, platform))
-    if len(everything) >= _DEEP and not any(name in os.environ.get("XLA_FLAGS", "") for name in _SOONER):
-        told |= _known(_SOONER)
-    convolutions = [equation for equation in everything if equation.primitive.name == "conv_general_dilated"]
-    slow = sum(_work(equation) for equation in convolutions if _is_slow(equation))
-    if slow == 0 or slow < _SHARE * sum(map(_work, convolutions)):
-        return told
-    return told | _known(_NO_CONVOLUTIONS)
+    return _known(_SOONER)
