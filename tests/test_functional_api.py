@@ -151,7 +151,7 @@ def test_an_unused_input_is_accepted_as_in_keras():
 
 def test_user_layers():
     x = layers.Input((4,))
-    scale, twice = Scale(), Twice(3)
+    scale, twice = Scale(name="a_scale"), Twice(3, name="a_twice")
     model = Model(x, twice(scale(x)))
     assert [w.name.partition("/")[2] for w in model.weights] == ["scale:0", "kernel:0", "bias:0", "count:0"]
     assert not hasattr(scale, "seen")

@@ -111,7 +111,7 @@ CORE = {
     ),
     "unknown_layer": (lambda: layers.deserialize({"class_name": "Dence", "config": {}}), ValueError, "layer: Dence"),
     "unknown_config": (
-        lambda: layers.deserialize({"class_name": "Dense", "config": {"unit": 3}}), TypeError, "Dense.*units",
+        lambda: layers.deserialize({"class_name": "Dense", "config": {"unit": 3}}), ValueError, "Dense.*units",
     ),
     "base_layer": (
         on(lambda: layers.Layer(), (None, 3)), NotImplementedError, "Layer defines neither `apply` nor `call`",

@@ -316,7 +316,7 @@ class Layer(NodeAccess, HoldsWeights, Questions):
                 'jax.jit say jax.jit(model.apply, static_argnames="training").'
             ) from error
         for output in jax.tree.leaves(call.outputs):
-            check_size(output.shape, f"Layer {self.name} ({type(self).__name__}): its output")
+            check_size(getattr(output, "shape", ()), f"Layer {self.name} ({type(self).__name__}): its output")
         if self.activity_regularizer is None:
             return call
         # A sum over the batch: each part of a split batch holds its share, and parts are averaged.
