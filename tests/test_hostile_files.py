@@ -11,8 +11,10 @@ import json
 import os
 import pickle
 import resource
+import signal
 import sys
 import threading
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -25,6 +27,7 @@ import pytest
 from jkeras import initializers, layers, losses, models, optimizers, regularizers
 from jkeras.callbacks import BackupAndRestore
 from jkeras.datasets import pickled
+from jkeras.graph.tensor import Variable
 from jkeras.preprocessing.text import tokenizer_from_json
 from jkeras.serialize import checkpoint, code, trust
 from jkeras.serialize.trust import LoadError
@@ -103,6 +106,7 @@ def refused(load, message=None):
     # Weights that do not fit are plain ValueErrors: the file may be right, and the model another one.
     assert isinstance(raised.value, LoadError) or "shape" in str(raised.value)
     assert len(str(raised.value)) < 2000 and "\n" not in str(raised.value)
+    assert str(raised.value).isprintable()
     return str(raised.value)
 
 
@@ -189,6 +193,48 @@ def broken_heap(file, folder):
     file.attrs["marks"] = "here stands a mark"
 
 
+def many_names(file, folder):
+    """Each of 400 layers has the same 400 weights."""
+    group = file["model_weights"]
+    layer, names = group.create_group("w"), np.array([f"w{number}".encode() for number in range(400)])
+    layer["w0"] = np.zeros(1, "float32")
+    for name in names[1:]:
+        layer[name] = layer["w0"]
+    layer.attrs["weight_names"] = names
+    for name in names:
+        group[b"l" + name] = layer
+    del file["data"], group.attrs["layer_names"]
+    group.attrs["layer_names"] = np.char.add(b"l", names)
+
+
+def as_bytes(content):
+    """An attack by bytes in an array, which the search for texts comes across."""
+
+    def attack(file, folder):
+        file["junk"] = np.frombuffer(content, "uint8")
+        file.attrs["model_config"] = "a text of variable length"
+        del file["model_weights"].attrs["backend"]
+        file["model_weights"].attrs["backend"] = "tensorflow"
+        del file["data"]
+
+    return attack
+
+
+def heaps_in_heaps(count=3000):
+    """Each begins where the one before has a text of 16 bytes."""
+    text = b"\1".ljust(8, b"\0") + (16).to_bytes(8, "little")
+    return b"".join(text + b"GCOL\1\0\0\0" + (32 * left - 16).to_bytes(8, "little") for left in range(count, 0, -1))
+
+
+def attributes_in_attributes():
+    """Each says that so many texts follow as there is room for."""
+    content, shape = b"", b"\x19".ljust(8, b"\0") + b"\1\1".ljust(8, b"\0") + (1 << 40).to_bytes(16, "little")
+    for name in (b"model_config\0", b"backend\0"):
+        sizes = b"".join(size.to_bytes(2, "little") for size in (len(name), 8, 24))
+        content += b"\1\0" + sizes + name.ljust(-(-len(name) // 8) * 8, b"\0") + shape
+    return content * 3000
+
+
 def break_heap(content):
     """A heap whose next part is no further on, for which HDF5 looks for ever."""
     place = content.index(b"GCOL") + 16
@@ -211,6 +257,9 @@ HDF5 = {
     "a circle": replaced(circle),
     "names that come twice": twice,
     "a heap without end": broken_heap,
+    "many names of one thing": many_names,
+    "heaps in heaps": as_bytes(heaps_in_heaps()),
+    "attributes in attributes": as_bytes(attributes_in_attributes()),
 }
 H5_READERS = {
     "load_model": models.load_model,
@@ -222,6 +271,27 @@ H5_READERS = {
     "HDF5Matrix": lambda path: HDF5Matrix(str(path), "data/x")[0:1],
     "H5Dict": lambda path: H5Dict(str(path), mode="r")["data"]["x"],
 }
+
+
+def test_many_pieces(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=np.zeros(20_000, "int8"), chunks=(1,), compression="gzip")
+    begun = time.monotonic()
+    assert not H5Dict(str(tmp_path / "a.h5"), mode="r")["x"].any()
+    assert time.monotonic() - begun < 4
+
+
+def test_interrupted_loads_leave_all_weights_of_one_file(tmp_path, monkeypatch):
+    model, path = small(), tmp_path / "m.h5"
+    model.set_weights([np.full_like(weight, 5) for weight in model.get_weights()])
+    model.save_weights(path)
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    value = Variable.value
+    monkeypatch.setattr(Variable, "value", property(
+        value.fget, lambda self, new: (signal.raise_signal(signal.SIGINT), value.fset(self, new))[1]))  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        model.load_weights(path)
+    assert all((weight == 5).all() for weight in model.get_weights())
 
 
 def with_group(path, load):
@@ -241,7 +311,12 @@ def test_hdf5(attack, reader, tmp_path):
         HDF5[attack](file, folder)
     if HDF5[attack] is broken_heap:
         path.write_bytes(break_heap(path.read_bytes()))
-    by_rows = {"HDF5Matrix": ("texts", "gzip bomb", "a piece", "a heap"), "H5Dict": ("texts", "a ", "names")}
+    by_rows = {
+        "by name": "many",
+        "HDF5Matrix": ("texts", "gzip bomb", "a piece", "a heap"),
+        "H5Dict": ("texts", "a ", "names", "many", "heaps", "attributes"),
+    }
+    begun = time.monotonic()
     with watched(folder, path.stat().st_size):
         if attack.startswith(
             by_rows.get(reader, ("-",))
@@ -251,6 +326,7 @@ def test_hdf5(attack, reader, tmp_path):
         else:
             message = refused(lambda: H5_READERS[reader](path))
             assert "model.h5" in message or "the bytes" in message or reader == "H5Dict"
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("reader", ["load_model", "load_weights", "HDF5Matrix", "H5Dict"])
@@ -318,6 +394,10 @@ CONFIGS = {
     "a window": lambda: alone("MaxPooling2D", pool_size=[10**6, 10**6], padding="same",
                               batch_input_shape=[None, 4, 4, 1]),
     "deep": lambda: deep(5000),
+    "models that call one another": lambda: doubled(30),
+    "long texts as an array": lambda: layer("Lambda", function="x", arguments={
+        "a": {"type": "ndarray", "value": ["x" * 10**6] + [""] * 100}}),
+    "letters that terminals obey": lambda: layer("\x1b[2J"),
     "no layers": lambda: {"class_name": "Model", "config": {"name": "m"}},
     "no config": lambda: {"class_name": "Dense"},
     "a list for a name": lambda: {"class_name": ["Dense"], "config": {}},
@@ -334,6 +414,33 @@ def deep(levels):
     for _ in range(levels):
         config = {"class_name": "Sequential", "config": [config]}
     return config
+
+
+def doubled(levels):
+    """Each model calls the one inside twice."""
+    place = {"class_name": "InputLayer", "name": "x", "config": {"name": "x", "batch_input_shape": [None, 4]}}
+    config = {"class_name": "Dense", "name": "y", "config": {"name": "y", "units": 4}}
+    for level in range(levels):
+        first = 1 if level else 0  # call 0 of a model is its own
+        inner = {**config, "inbound_nodes": [[["x", 0, 0, {}]], [["y", first, 0, {}]]]}
+        config = {"class_name": "Model", "name": "y", "config": {
+            "name": "y", "layers": [{**place, "inbound_nodes": []}, inner], "input_layers": [["x", 0, 0]],
+            "output_layers": [["y", first + 1, 0]]}}  # fmt: skip
+    return config
+
+
+def test_a_function_in_place_of_code_gets_the_arguments_that_it_has():
+    config = layer("Lambda", **foreign_code())
+    config["config"]["arguments"] = {"command": "true"}
+    known = {"evil": lambda x, **more: x}
+    refused(lambda: models.model_from_config({"class_name": "Sequential", "config": [config]}, known), "no arguments")
+
+
+def test_stacks_in_stacks():
+    """What many layers hold in one another took twice the time with each."""
+    begun = time.monotonic()
+    assert models.model_from_config(deep(25)).output_shape == (None, 1)
+    assert time.monotonic() - begun < 10
 
 
 def in_file(config, folder):
@@ -404,6 +511,7 @@ YAML = {
     "laughs in a config": LAUGHS + "class_name: Sequential\nconfig: *i\n",
     "laughs that merge": "a: &a {x: 1}\n" + "".join(
         f"{b}: &{b}\n  <<: [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+    "long texts": f"a: &a {'x' * 10**6}\nclass_name: Lambda\nconfig: {{function: [{'*a, ' * 1000}]}}\n",
     "a circle": "&a [*a]",
     "a circle in a config": "class_name: Sequential\nconfig: &a [*a]",
     "a long number": f"class_name: {'1:' * 50000}1\nconfig: {{}}",
@@ -481,6 +589,28 @@ ARCHIVES = {
     "empty": b"",
     "only a pickle": pickle.dumps(Evil()),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["V16", "U4", "O", "i4,O", {"names": ["a"], "formats": ["O"]}])
+def test_types_in_checkpoints(dtype, tmp_path):
+    tree = np.frombuffer(json.dumps({"array": "a", "dtype": dtype}).encode(), "uint8")
+    np.savez(tmp_path / "a.npz", tree=tree, a=np.zeros((2, 16), "uint8"))
+    refused(lambda: checkpoint.read(tmp_path / "a.npz"))
+
+
+def doubling(levels):
+    """A pickle of dicts, each of which holds the one before twice."""
+    value: dict = {}
+    for _ in range(levels):
+        value = {1: value, 2: value}
+    return io.BytesIO(pickle.dumps(value))
+
+
+def test_pickles_that_take_their_time():
+    assert list(pickled.read_pickle(doubling(60), "x")) == [1, 2]
+    text = pickle.BINUNICODE + (10**5).to_bytes(4, "little") + b"x" * 10**5
+    names = b"c_codecs\nencode\n" + text + b"X\x08\0\0\0punycode\x86R."
+    refused(lambda: pickled.read_pickle(io.BytesIO(b"\x80\2" + names), "x"), "latin1")
 
 
 def backup(path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from jkeras.serialize.bounded import COMPRESSED_BYTES, COMPRESSED_RATIO
 from jkeras.serialize.checkpoint import array_header
-from jkeras.serialize.trust import LoadError, at, check_regular
+from jkeras.serialize.trust import LoadError, at, check_regular, shown
 from jkeras.typing import PathLike
 
 __all__ = ["read_npz", "read_pickle"]
@@ -55,6 +55,8 @@ class _Array:
 
 def _encode(text: str, encoding: str) -> bytes:
     """In the place of _codecs.encode, by which old protocols write bytes."""
+    if encoding != "latin1":  # others may take quadratic time
+        raise pickle.UnpicklingError(f"bytes are written as latin1, not as {shown(encoding)}.")
     return text.encode(encoding)
 
 
@@ -84,10 +86,10 @@ class _Reader(pickle.Unpickler):
 
 
 def _plain(value):
-    """`value` with arrays in the place of what stands for them, at the top and in the values of a dict."""
-    if isinstance(value, _Array):
-        return value.value
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
+    """`value` with arrays in the place of what stands for them, at the top and in the values of a dict there."""
+    if isinstance(value, dict):  # not what is in there: it may be the same many times
+        return {key: each.value if isinstance(each, _Array) else each for key, each in value.items()}
+    return value.value if isinstance(value, _Array) else value
 
 
 def read_pickle(file: Any, what: str) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from jkeras import losses, metrics, optimizers
 from jkeras.engine.conversion import preprocess_weights_for_loading
 from jkeras.graph import describe
+from jkeras.interrupt import Shield
 from jkeras.layers.core import allow_code as code_allowed
 from jkeras.serialize import hdf5
 from jkeras.serialize.bounded import Group, reading
@@ -159,15 +160,15 @@ def load_weights_from_hdf5_group_by_name(
 def _matched_by_order(group, layers, reshape) -> list:
     """(variable, value) pairs: the n-th layer with weights gets the weights of the n-th such layer in the file."""
     layers = [layer for layer in layers if layer.weights]
-    found = [(name, stored) for name in group.names("layer_names") if (stored := group[name].arrays())]
+    found = [name for name in group.names("layer_names") if group[name].names("weight_names")]
     if len(found) != len(layers):
         raise _Misfit(
             f"You are trying to load a weight file containing {len(found)} layers into a model with {len(layers)} "
             "layers."
         )
     pairs, origin = [], _origin(group)
-    for number, ((name, stored), layer) in enumerate(zip(found, layers, strict=True)):
-        arrays, variables = _arrays(stored, origin, layer, reshape), layer.weights
+    for number, (name, layer) in enumerate(zip(found, layers, strict=True)):
+        arrays, variables = _arrays(group[name].arrays(), origin, layer, reshape), layer.weights
         if len(arrays) != len(variables):
             raise _Misfit(
                 f'Layer #{number} (named "{layer.name}" in the current model) was found to correspond to layer {name} '
@@ -226,8 +227,9 @@ def _misfit(number, layer, variable, array) -> str:
 
 
 def _assign(pairs):
-    for variable, value in pairs:
-        variable.value = value
+    with Shield():  # Ctrl-C does not leave half of the weights behind
+        for variable, value in pairs:
+            variable.value = value
 
 
 def save_weights(model: Any, filepath: PathLike, overwrite: bool = True):

@@ -18,6 +18,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: Models in models may run so many layers, besides those of the outer one: each may call the one inside twice.
+RUNS = 20_000
+
+
 def numbered_name(cls: type) -> str:
     """The next name of a model of class `cls`: 'sequential_1', 'sequential_2', ..."""
     prefix = cls.__name__.lower()
@@ -135,6 +139,19 @@ def graph_config(network: Network) -> dict:
     return _apart(config)
 
 
+def _runs(config) -> int:
+    """How many layers run in a model of this config, those in models that are called twice counted twice."""
+    parts = config
+    if isinstance(config, dict):
+        parts = config.get("layers") or [config.get("layer")]
+    total = 0
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict):
+            calls = part.get("inbound_nodes")
+            total += (len(calls) if isinstance(calls, list) and calls else 1) * (1 + _runs(part.get("config")))
+    return total
+
+
 class _Rebuild:
     """The layers of a config, and their calls made one after another as their inputs come to exist."""
 
@@ -192,6 +209,8 @@ def graph_from_config(cls: type, config: dict, custom_objects: CustomObjects = N
         ValueError: if a class is not known, or the calls do not make a graph.
     """
     with at("graph", config):
+        if _runs(config) > RUNS + len(config["layers"]):
+            raise LoadError(f"its models call one another, so that more than {RUNS} layers would run.")
         rebuild = _Rebuild(config, custom_objects)
         rebuild.call_all()
         inputs = [rebuild.symbol(*place) for place in config["input_layers"]]

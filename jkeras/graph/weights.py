@@ -187,8 +187,11 @@ class HoldsWeights(adapter.AnyLayer):
     def _all_trainable(self) -> list:
         layers = _counted(self)
         inner = [weight for layer in layers for weight in layer.trainable_weights]
-        # Of what a layer took over from those inside it, they decide.
-        theirs = {weight for layer in layers for weight in layer.weights} - set(inner) if layers else ()
+        # Of what a layer took over from those inside it, they decide. They are asked only where there is something, as
+        # each of them asks again.
+        theirs = (
+            {weight for layer in layers for weight in layer.weights} - set(inner) if self._trainable_weights else ()
+        )
         return list(dict.fromkeys([*(weight for weight in self._trainable_weights if weight not in theirs), *inner]))
 
     @property

@@ -480,6 +480,18 @@ def _dump(function):
     return function, "raw"
 
 
+def _numbers(value) -> np.ndarray:
+    """The array that a config holds as nested lists. Of texts, numpy would make each as long as the longest."""
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, (list, tuple)):
+            parts += part
+        elif isinstance(part, str):
+            raise ValueError(f"an array of numbers was expected; it has {shown(part)}.")
+    return np.array(value)
+
+
 class Lambda(Layer):
     """A function of arrays as a layer.
 
@@ -597,7 +609,7 @@ class Lambda(Layer):
                     config[part], custom_objects=custom_objects, printable_module_name=f"{part} in Lambda layer"
                 )
             elif kind == "lambda" and callable(given := (custom_objects or {}).get(str(stands_for))):
-                config[part] = given
+                config[part], named = given, stands_for if part == "function" else named
             elif kind == "lambda" and (own := known_function(config[part], custom_objects)):
                 config[part] = own
             elif kind == "lambda":
@@ -611,7 +623,7 @@ class Lambda(Layer):
             elif kind != "raw":
                 raise TypeError(f"Layer {config.get('name')} (Lambda): unknown {part} type: {kind!r}")
         config["arguments"] = {
-            name: np.array(value["value"]) if isinstance(value, dict) and value.get("type") == "ndarray" else value
+            name: _numbers(value["value"]) if isinstance(value, dict) and value.get("type") == "ndarray" else value
             for name, value in (config.get("arguments") or {}).items()
         }
         surplus = [name for name in config["arguments"] if named and not has_arg(config["function"], name)]

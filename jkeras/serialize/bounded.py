@@ -27,6 +27,9 @@ COMPRESSED_RATIO, COMPRESSED_BYTES = 20, 1 << 26
 DEFLATE_RATIO = 1032
 #: What texts of one attribute may take that are kept in a heap, where several may be one.
 TEXT_BYTES = 1 << 28
+#: So many times the bytes of a file may be looked at, each thing in it that is opened counting as so many: a thing may
+#: have many names.
+LOOKS, LOOK_BYTES = 4, 64
 
 
 @contextlib.contextmanager
@@ -100,6 +103,7 @@ class _Budget:
             file.flush()
         self.size = self.plain = file.id.get_filesize()
         self.packed = COMPRESSED_RATIO * self.size + COMPRESSED_BYTES
+        self._looks = LOOKS * self.size
         self._file, self._content, self._longest = file, content, None
         self._looked_at: set = set()
 
@@ -108,6 +112,12 @@ class _Budget:
         self.plain -= 0 if packed else count
         if self.packed < 0 or self.plain < 0:
             raise LoadError(f"it claims {count} bytes, more than there can be in a file of {self.size} bytes.")
+
+    def look(self, count: int = LOOK_BYTES) -> None:
+        """Count bytes that are looked at."""
+        self._looks -= count
+        if self._looks < 0:
+            raise LoadError(f"its {self.size} bytes are looked at again and again: things in it have many names.")
 
     @contextlib.contextmanager
     def _bytes(self):
@@ -193,6 +203,7 @@ class Group:
         found = self._group
         for part in name.split("/"):
             with at(shown(name)):
+                self._budget.look()
                 if not isinstance(found, h5py.Group):
                     raise LoadError(f"there is nothing in a {type(found).__name__}; a group was expected.")
                 if not found.id.links.exists(part.encode()):
@@ -221,6 +232,7 @@ class Group:
                 return None if stored.shape is None else np.array([])
             self._budget.check_text(name, stored, kind)
             value = self._group.attrs[name]
+            self._budget.look(sum(map(len, value.flat)) if np.ndim(value) and texts else stored.get_storage_size())
             return None if isinstance(value, h5py.Empty) else value
 
     def text(self, name: str) -> str | None:
@@ -297,6 +309,7 @@ def _lengths(content, mark: bytes) -> list:
     begin with its length.
     """
     lengths: list = []
+    left = len(content) // 16  # so many there can be; attributes do not overlap
     place = content.find(mark)
     while place >= 0:
         for start, versions in ((place - 8, (1, 2)), (place - 9, (3,))):
@@ -308,7 +321,10 @@ def _lengths(content, mark: bytes) -> list:
             if content[kind : kind + 1] and content[kind] % 16 == _VARIABLE and content[shape : shape + 1]:
                 sizes_at = shape + (8 if content[shape] == 1 else 4)
                 count = math.prod(struct.unpack_from(f"<{content[shape + 1]}Q", content[sizes_at:first].ljust(255 * 8)))
-                texts = content[first : first + 16 * min(count, len(content))]
+                if count > left:
+                    raise LoadError(f"what is in it named {shown(mark[:-1].decode())} claims more than there can be.")
+                left -= count
+                texts = content[first : first + 16 * count]
                 lengths += [length for length, *_ in struct.iter_unpack("<IQI", texts[: len(texts) // 16 * 16])]
         place = content.find(mark, place + 1)
     return lengths
@@ -325,13 +341,15 @@ def _longest(content) -> int:
     reads a whole heap at once, for ever if a length is such that the next header is no further on.
     """
     longest, start = 0, content.find(b"GCOL\1")
+    left = len(content) // 16  # so many texts there can be; heaps do not overlap
     while start >= 0:
         place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
         while place + 16 <= end <= len(content):
             number, length = content[place : place + 2], int.from_bytes(content[place + 8 : place + 16], "little")
             free = number == b"\0\0"
             whole = length if free else 16 + -(-length // 8) * 8
-            if whole < 16 or place + whole > end:
+            left -= 1
+            if whole < 16 or place + whole > end or left < 0:
                 raise LoadError(f"a heap of texts, at byte {place}, is damaged.")
             longest = longest if free else max(longest, length)
             place += whole
@@ -404,8 +422,12 @@ def _check_chunks(dataset):
             raise LoadError("its pieces unpack to more than their size.")
     if h5z.FILTER_DEFLATE in codes:
         place = codes.index(h5z.FILTER_DEFLATE)
-        for number in range(count):
-            left_out, raw = dataset.id.read_direct_chunk(dataset.id.get_chunk_info(number).chunk_offset)
+        pieces: list = []
+        dataset.id.chunk_iter(pieces.append)
+        for piece in pieces:
+            if piece.size > 2 * bytes_each + (1 << 10):
+                raise LoadError("its pieces take more than what is in them.")
+            left_out, raw = dataset.id.read_direct_chunk(piece.chunk_offset)
             unpacked = b"" if left_out >> place & 1 else zlib.decompressobj().decompress(raw, bytes_each + 1)
             if len(unpacked) > bytes_each:
                 raise LoadError("its pieces unpack to more than their size.")

@@ -131,4 +131,9 @@ def _decoded(value, arrays) -> Any:
     if "scalar" in value:
         return _decoded(value["scalar"], arrays)[()]
     array = arrays[value["array"]]
-    return array if "dtype" not in value else array.view(jnp.dtype(value["dtype"])).reshape(array.shape[:-1])
+    if "dtype" not in value:
+        return array
+    dtype = jnp.dtype(str(value["dtype"]))
+    if dtype.isbuiltin != 2:  # all but those that JAX adds to numpy's stand in the archive as they are
+        raise LoadError(f"arrays of the type {shown(dtype)} are not read.")
+    return array.view(dtype).reshape(array.shape[:-1])

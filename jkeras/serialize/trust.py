@@ -17,7 +17,8 @@ __all__ = [
 
 #: How deep configs may be nested (a model in a model takes four levels), and how long error messages are at most.
 DEPTH, MESSAGE_LENGTH, PLACE_LENGTH = 400, 700, 120
-#: Parts of a config that stand in several places at once (YAML's aliases) count in each; texts are allowed this much.
+#: Parts of a config that stand in several places at once (YAML's aliases), and the letters of its texts, count in each;
+#: texts are allowed this much besides their length.
 EXPANDED_PARTS = 100_000
 #: One array may take this part of the memory: a step needs it, what becomes of it, and the gradient of either.
 MEMORY_PART = 4
@@ -157,6 +158,7 @@ def shown(value: Any) -> str:
 def _cut(text, length=80) -> str:
     """`text` in one line of at most `length` characters."""
     text = " ".join(str(text[: 4 * length]).split())
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)  # terminals do what some letters say
     half = length // 2 - 3
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
@@ -206,6 +208,11 @@ def check_size(shape: Iterable, what: str, part: int = MEMORY_PART) -> None:
         )
 
 
+def _check_left(left):
+    if left < 0:
+        raise LoadError(f"it has aliases that stand for more than {EXPANDED_PARTS} parts and letters.")
+
+
 def check_nesting(value: Any, text_length: int = 0) -> Any:
     """`value`, a tree of dicts, lists and tuples.
 
@@ -225,11 +232,13 @@ def check_nesting(value: Any, text_length: int = 0) -> Any:
                     raise LoadError(f"it is nested deeper than {DEPTH} levels.")
                 open_parts.append(iter(part.values() if isinstance(part, dict) else part))
                 if left is not None:
-                    left -= len(part) + 1
-                    if left < 0:
-                        raise LoadError(f"it has aliases that stand for more than {EXPANDED_PARTS} parts.")
+                    left -= len(part) + 1 + sum(len(key) for key in part if isinstance(key, str))
+                    _check_left(left)
                 break
-            if left is not None and not isinstance(part, (str, int, float, type(None))):
+            if left is not None and isinstance(part, str):
+                left -= len(part)
+                _check_left(left)
+            elif left is not None and not isinstance(part, (int, float, type(None))):
                 raise LoadError(f"it holds {shown(part)}; numbers, texts, lists and dicts were expected.")
         else:
             open_parts.pop()
