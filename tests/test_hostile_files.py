@@ -18,6 +18,7 @@ import time
 import tracemalloc
 import zipfile
 import zlib
+from typing import Any
 
 import fuzz_files
 import h5py
@@ -286,9 +287,13 @@ def test_interrupted_loads_leave_all_weights_of_one_file(tmp_path, monkeypatch):
     model.set_weights([np.full_like(weight, 5) for weight in model.get_weights()])
     model.save_weights(path)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
-    value = Variable.value
-    monkeypatch.setattr(Variable, "value", property(
-        value.fget, lambda self, new: (signal.raise_signal(signal.SIGINT), value.fset(self, new))[1]))  # fmt: skip
+    before: Any = Variable.value
+
+    def interrupted(variable, value):
+        signal.raise_signal(signal.SIGINT)
+        before.fset(variable, value)
+
+    monkeypatch.setattr(Variable, "value", property(before.fget, interrupted))
     with pytest.raises(KeyboardInterrupt):
         model.load_weights(path)
     assert all((weight == 5).all() for weight in model.get_weights())

@@ -54,14 +54,51 @@ def writing(target: Any) -> Iterator[Any]:
         yield target
         target.file.flush()
         return
-    with files.whole_file(target) as aside:
+    with files.whole_file(target) as aside, open(aside, "r+b", buffering=0) as raw:
+        sink = _Sink(raw)
+        with h5py.File(sink, "w") as file:
+            yield file
+        if sink.error:
+            raise sink.error
+
+
+class _Sink:
+    """A file that HDF5 writes to. Of an error of the system, such as a full disk, HDF5 is not told: it could not close
+    the file then, and the process would crash when it writes the next one.
+
+    Arguments:
+        raw: the file, open for reading and writing, without a buffer.
+
+    Attributes:
+        error: the first error, after which nothing more is written.
+    """
+
+    def __init__(self, raw: Any):
+        self._raw = raw
+        self.error: OSError | None = None
+        self.read, self.seek, self.tell, self.flush = raw.read, raw.seek, raw.tell, raw.flush
+
+    def write(self, content: Any) -> int:
+        left = memoryview(content)
+        while left and not self.error:
+            try:
+                left = left[self._raw.write(left) :]
+            except OSError as error:
+                self.error = error
+        return len(content)
+
+    def truncate(self, size: int) -> int:
         try:
-            with h5py.File(aside, "w", locking=False) as file:
-                yield file
-        except RuntimeError as error:  # as which HDF5 reports a full disk when it closes the file
-            if "errno" not in str(error):
-                raise
-            raise OSError(str(error)) from error
+            return self._raw.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._raw.readinto(buffer)
+        if self.error:  # what was not written
+            buffer[found:] = bytes(len(buffer) - found)
+        return len(buffer) if self.error else found
 
 
 # --------------------------------------------------------------------------------------------------- texts and names
