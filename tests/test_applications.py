@@ -368,6 +368,7 @@ def test_fine_tuning(tmp_path):
     """As the guides tell it: a new head on a frozen base, trained from a folder of images; then the last block, too."""
     image = pytest.importorskip("PIL.Image")
     rng = np.random.RandomState(0)
+    np.random.seed(0)  # which initial weights and the order of images follow
     for kind, color in (("dark", 40), ("light", 210)):
         (tmp_path / kind).mkdir()
         for number in range(4):
@@ -383,8 +384,8 @@ def test_fine_tuning(tmp_path):
     assert len(model.trainable_weights) == 2
     before = base.get_weights()
     model.compile(SGD(0.01), "binary_crossentropy", metrics=["acc"])
-    history = model.fit_generator(flow, steps_per_epoch=2, epochs=4, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
+    history = model.fit_generator(flow, steps_per_epoch=2, epochs=8, verbose=0).history
+    assert np.mean(history["loss"][-3:]) < np.mean(history["loss"][:2])
     assert same_bits(base.get_weights(), before)  # the moving averages, too
     # As in Keras 2.2.4, a frozen batch normalization still normalizes by the batch while training.
     assert abs(model.evaluate_generator(flow, steps=2)[0] - history["loss"][-1]) > 1e-3
