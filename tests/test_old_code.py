@@ -552,3 +552,13 @@ def test_a_lambda_in_an_unfinished_module():
         layer(x)
     module["later"] = lambda x, trees: x * len(trees.as_list(x))
     close(Model(x, layer(x)).predict(np.ones((1, 2))), np.ones((1, 2)))
+
+
+def test_losses_and_metrics_have_the_values_around_them_of_when_the_model_was_compiled():
+    compiled = []
+    for scale in (1.0, 10.0):
+        model = Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        model.compile("sgd", lambda y, p: scale * p, metrics=[lambda y, p: -scale * p])  # noqa: B023
+        compiled.append(model)
+    found = [model.evaluate(np.ones((2, 2)), np.ones((2, 1)), verbose=0) for model in compiled]
+    np.testing.assert_allclose(found, [[2.0, -2.0], [20.0, -20.0]])

@@ -19,7 +19,7 @@ import numpy as np
 
 from jkeras import config, random
 from jkeras.graph.infer import Spec, infer
-from jkeras.graph.scope import Finder, current_scope
+from jkeras.graph.scope import Finder, as_of_now, current_scope
 from jkeras.lift import Shape, Symbol, instances, lift, map_nest
 
 __all__ = [
@@ -347,7 +347,8 @@ def tried(run: Callable) -> Any:
 
 
 def with_values(function: Callable, *known: Any) -> Callable:
-    """`function`, a user's in Keras style, as one that takes and returns arrays: it is handed Values.
+    """`function`, a user's in Keras style, as one that takes and returns arrays: it is handed Values. The names that it
+    reads have the values of now, see `as_of_now`.
 
     Arguments:
         function: any function of arrays.
@@ -361,12 +362,14 @@ def with_values(function: Callable, *known: Any) -> Callable:
         ((2, 3), [[None, 3]])
     """
 
+    then = as_of_now(function)
+
     @functools.wraps(function)
     def called(*args, **kwargs):
         args = list(args)
         for place, (arg, like) in enumerate(zip(args, known, strict=False)):
             if isinstance(arg, jax.Array):
                 args[place] = Value(arg, **{"like" if isinstance(like, Symbol) else "shape": like})
-        return tried(lambda form: as_arrays(function(*form(args), **form(kwargs))))
+        return tried(lambda form: as_arrays(then(*form(args), **form(kwargs))))
 
     return called
